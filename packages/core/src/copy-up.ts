@@ -1,0 +1,212 @@
+/**
+ * Copy-up: makes an object of a lower layer the upper's own (overlayfs: copy_up.c). The copy is complete, durable and
+ * dressed before it gets its name, so that a crash leaves the old view or the whole file, and the layers below are only
+ * read.
+ */
+import { type Attributes, isDirectory, isRegular, isSymlink } from './attributes.js';
+import { FsError, isFsError } from './errors.js';
+import { encodeOrigin, isPrivateXattr, xattrText } from './format.js';
+import type { Inode, Real, Stack } from './inode.js';
+import type { Layer, LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from './layer.js';
+import { dataOf } from './lookup.js';
+import { type Operation, wait } from './run.js';
+
+const BUFFER_SIZE = 1 << 20;
+
+/**
+ * Gives `inode` an object in the upper layer, its directories first. `length` bounds the bytes copied, for a caller that
+ * truncates next: the file appears at that length. Throws EROFS without an upper.
+ */
+export function* copyUp(stack: Stack, inode: Inode, length?: number): Operation<LayerNode> {
+  if (inode.upper !== undefined) return inode.data === undefined ? inode.upper : yield* completeMetacopy(stack, inode);
+  stack.writable();
+  const chain: Inode[] = [];
+  for (let at: Inode | undefined = inode; at !== undefined && at.upper === undefined; at = at.dentry?.dir)
+    chain.push(at);
+  for (const next of chain.reverse()) {
+    if (next.upper === undefined) yield* next.lock.hold(copyUpOne(stack, next, next === inode ? length : undefined));
+  }
+  return (inode.upper as LayerNode | undefined) ?? (yield* copyUp(stack, inode, length)); // renamed meanwhile: once more
+}
+
+function* copyUpOne(stack: Stack, inode: Inode, length: number | undefined): Operation<void> {
+  if (inode.upper !== undefined) return; // somebody else's copy-up was in flight
+  const upper = stack.writable();
+  const { layer, node, index } = stack.real(inode);
+  const attributes = yield* wait(layer.getattr(node));
+  const brokenLink = !isDirectory(attributes.mode) && attributes.nlink > 1; // one name of several: a new object
+  const object: NewObject = { mode: attributes.mode, uid: attributes.uid, gid: attributes.gid, rdev: attributes.rdev };
+  if (isSymlink(attributes.mode)) object.target = yield* wait(layer.readlink(node));
+
+  const staged = yield* wait(upper.stage(object));
+  let linked = false;
+  try {
+    // Data before attributes: a write clears file capabilities and set-id bits.
+    if (isRegular(attributes.mode))
+      yield* copyData(stack, inode, staged.node, Math.min(attributes.size, length ?? Infinity));
+    yield* copyXattrs(stack, layer, node, staged.node);
+    const hasOrigin = !brokenLink && (yield* recordOrigin(stack, { layer: index, node }, staged.node));
+    yield* restoreAttributes(upper, staged.node, attributes);
+    linked = yield* stack.namespace.hold(linkCopy(stack, inode, staged.node, hasOrigin));
+    inode.hasOrigin = hasOrigin;
+  } finally {
+    if (!linked && inode.upper !== staged.node) yield* wait(upper.discard(staged.node));
+  }
+  if (brokenLink) inode.ino = stack.presentIno(staged.attributes.dev, staged.attributes.ino);
+}
+
+/** The commit: under the namespace lock, since the inode may have been renamed or removed while its data was copied. */
+function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, hasOrigin: boolean): Operation<boolean> {
+  const { dentry } = inode;
+  if (dentry === undefined) {
+    inode.upper = node; // no name any more: stays staged, for those who have it open
+    inode.staged = true;
+    return true;
+  }
+  const { dir, name } = dentry;
+  if (dir.upper === undefined) return false;
+  const upper = stack.writable();
+  if (hasOrigin) yield* markImpure(stack, dir);
+  const before = yield* wait(upper.getattr(dir.upper));
+  yield* wait(upper.commit({ kind: 'link', node, to: { dir: dir.upper, name }, over: 'nothing' }));
+  yield* wait(upper.setattr(dir.upper, times(before))); // nothing changed that a user could see
+  inode.upper = node;
+  const listed = dir.listing?.get(name);
+  if (listed !== undefined) {
+    listed.layer = 0;
+    listed.covers = true;
+  }
+  return true;
+}
+
+function times(attributes: Attributes): { atime: { sec: number; nsec: number }; mtime: { sec: number; nsec: number } } {
+  return {
+    atime: { sec: attributes.atimeSec, nsec: attributes.atimeNsec },
+    mtime: { sec: attributes.mtimeSec, nsec: attributes.mtimeNsec },
+  };
+}
+
+/** Owner before mode, since a change of owner clears set-id bits; times last, since everything else moves them. */
+export function* restoreAttributes(upper: UpperLayer, node: LayerNode, attributes: Attributes): Operation<void> {
+  const change = { uid: attributes.uid, gid: attributes.gid, ...times(attributes) };
+  yield* wait(upper.setattr(node, isSymlink(attributes.mode) ? change : { ...change, mode: attributes.mode & 0o7777 }));
+}
+
+function* copyData(stack: Stack, inode: Inode, target: LayerNode, length: number): Operation<void> {
+  if (length === 0) return;
+  const source = yield* dataOf(stack, inode);
+  yield* copyBytes(stack, source, target, length);
+}
+
+function* copyBytes(stack: Stack, source: Real, target: LayerNode, length: number): Operation<void> {
+  const upper = stack.writable();
+  const from = yield* wait(stack.layer(source.layer).open(source.node));
+  try {
+    const to = yield* wait(upper.openWritable(target));
+    try {
+      const copied = upper.copyData !== undefined && (yield* wait(upper.copyData(from, to, length)));
+      if (!copied) yield* copySegments(upper, target, from, to, length);
+      if (stack.durableCopyUp) yield* wait(to.fsync('data'));
+    } finally {
+      yield* wait(to.close());
+    }
+  } finally {
+    yield* wait(from.close());
+  }
+}
+
+/** Copies what is data and leaves holes holes. */
+function* copySegments(
+  upper: UpperLayer,
+  target: LayerNode,
+  from: LayerFile,
+  to: UpperFile,
+  length: number,
+): Operation<void> {
+  const buffer = new Uint8Array(Math.min(BUFFER_SIZE, length));
+  let at = 0;
+  while (at < length) {
+    const start = yield* seekOrEnd(from, at, 'data', length);
+    const end = start >= length ? length : yield* seekOrEnd(from, start, 'hole', length);
+    for (at = start; at < Math.min(end, length); ) {
+      const chunk = buffer.subarray(0, Math.min(buffer.length, end - at, length - at));
+      const read = yield* wait(from.read(chunk, at));
+      if (read === 0) throw new FsError('EIO', { syscall: 'copy-up' }); // shorter than its size says
+      yield* writeAll(to, chunk.subarray(0, read), at);
+      at += read;
+    }
+    at = Math.max(at, end);
+  }
+  yield* wait(upper.setattr(target, { size: length }));
+}
+
+function* seekOrEnd(file: LayerFile, position: number, whence: 'data' | 'hole', end: number): Operation<number> {
+  try {
+    return Math.min(yield* wait(file.seek(position, whence)), end);
+  } catch (error) {
+    if (isFsError(error, 'ENXIO')) return end;
+    throw error;
+  }
+}
+
+/** Writes every byte or throws: a layer that takes none is out of space. */
+export function* writeAll(file: UpperFile, bytes: Uint8Array, position: number): Operation<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const written = yield* wait(file.write(bytes.subarray(done), position + done));
+    if (written === 0) throw new FsError('ENOSPC', { syscall: 'write' });
+    done += written;
+  }
+}
+
+/**
+ * Copies extended attributes except the overlay's own. One that the upper may not or cannot hold is left out, as the
+ * kernel does, unless access depends on it: an ACL that is lost would grant what it denied.
+ */
+function* copyXattrs(stack: Stack, layer: Layer, from: LayerNode, to: LayerNode): Operation<void> {
+  const names = yield* wait(layer.listxattr(from));
+  for (const name of names) {
+    if (isPrivateXattr(name, stack.prefix)) continue;
+    const value = yield* wait(layer.getxattr(from, name));
+    if (value === undefined) continue;
+    try {
+      yield* wait(stack.writable().setxattr(to, name, value));
+    } catch (error) {
+      if (!isFsError(error, 'EOPNOTSUPP', 'EPERM') || name.startsWith('system.posix_acl_')) throw error;
+    }
+  }
+}
+
+function* recordOrigin(stack: Stack, real: Real, target: LayerNode): Operation<boolean> {
+  const layer = stack.layer(real.layer);
+  const handle = layer.fileHandle === undefined ? undefined : yield* wait(layer.fileHandle(real.node));
+  if (handle === undefined) return false;
+  try {
+    yield* wait(stack.writable().setxattr(target, `${stack.prefix}origin`, encodeOrigin(handle)));
+    return true;
+  } catch (error) {
+    // Symlinks and devices hold no user.* attributes; an origin only keeps the inode number.
+    if (isFsError(error, 'EPERM', 'EOPNOTSUPP')) return false;
+    throw error;
+  }
+}
+
+/** Announces that a directory holds entries with an origin, before the first of them arrives. */
+export function* markImpure(stack: Stack, dir: Inode): Operation<void> {
+  if (dir.impure || dir.upper === undefined) return;
+  yield* wait(stack.writable().setxattr(dir.upper, `${stack.prefix}impure`, xattrText('y')));
+  dir.impure = true;
+}
+
+/** A metacopy file gets its data before the first write; until the mark is removed, a crash leaves the old view. */
+function* completeMetacopy(stack: Stack, inode: Inode): Operation<LayerNode> {
+  const upper = stack.writable();
+  const node = inode.upper as LayerNode;
+  const source = inode.data;
+  if (source === undefined || source.node === node) return node;
+  const before = yield* wait(upper.getattr(node));
+  yield* copyBytes(stack, source, node, before.size);
+  yield* wait(upper.setattr(node, { mode: before.mode & 0o7777, ...times(before) }));
+  yield* wait(upper.removexattr(node, `${stack.prefix}metacopy`));
+  inode.data = undefined;
+  return node;
+}

@@ -1,0 +1,141 @@
+/**
+ * New names: objects of every type, and hard links (overlayfs: dir.c). Over a whiteout the new object is staged first,
+ * so that what the whiteout hid never shows through.
+ */
+import { isDirectory, S_IFCHR, S_IFLNK, S_IFMT, S_ISGID } from './attributes.js';
+import { copyUp, markImpure } from './copy-up.js';
+import { FsError } from './errors.js';
+import { meaningOfName, xattrText } from './format.js';
+import type { Inode, Stack } from './inode.js';
+import type { LayerNode, NewObject, Occupant } from './layer.js';
+import { list, lookup } from './lookup.js';
+import { byteLength, SYMLINK_MAX } from './names.js';
+import type { Entry } from './overlay.js';
+import { type Operation, wait } from './run.js';
+
+/** What to create; as a layer's {@link NewObject}. */
+export type Creation = NewObject;
+
+/** See `Overlay.create`. */
+export function* createObject(stack: Stack, dir: Inode, name: string, object: Creation): Operation<Entry> {
+  const type = object.mode & S_IFMT;
+  if (type === S_IFCHR && (object.rdev ?? 0) === 0) throw new FsError('EPERM', { syscall: 'mknod', path: name });
+  if (type === S_IFLNK) checkTarget(object.target ?? '');
+  yield* prepareName(stack, dir, name);
+  return yield* stack.namespace.hold(create(stack, dir, name, object));
+}
+
+function* create(stack: Stack, dir: Inode, name: string, object: Creation): Operation<Entry> {
+  const upper = stack.writable();
+  const parent = yield* freeName(stack, dir, name);
+  const inherited = yield* inheritGroup(stack, parent, object);
+  const to = { dir: parent, name };
+  const overWhiteout = dir.whiteouts?.has(name) === true;
+  const isDir = isDirectory(object.mode);
+  // Opaque even where nothing is below yet: a directory made here must not merge with one that comes up there later.
+  const opaque = isDir && dir.lower.length > 0;
+
+  let found: { node: LayerNode; attributes: Entry['attributes'] };
+  if (overWhiteout) {
+    found = yield* wait(upper.stage(inherited));
+    let linked = false;
+    try {
+      if (opaque) yield* setOpaque(stack, found.node);
+      yield* wait(upper.commit({ kind: 'link', node: found.node, to, over: 'whiteout' }));
+      linked = true;
+    } finally {
+      if (!linked) yield* wait(upper.discard(found.node));
+    }
+  } else {
+    found = yield* wait(upper.create(to, inherited));
+    if (opaque) yield* setOpaque(stack, found.node); // nothing is below: the view is the same before and after
+  }
+
+  const { attributes } = found;
+  const inode = stack.newInode(attributes.mode, stack.presentIno(attributes.dev, attributes.ino), found.node, []);
+  if (isDir) {
+    inode.opaque = opaque;
+    inode.listing = new Map();
+  }
+  nameAppeared(stack, dir, name, inode, attributes.ino);
+  attributes.ino = inode.ino;
+  return { inode, attributes };
+}
+
+/** See `Overlay.link`. */
+export function* linkObject(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<Entry> {
+  if (inode.isDirectory) throw new FsError('EPERM', { syscall: 'link', path: name });
+  yield* prepareName(stack, dir, name);
+  yield* copyUp(stack, inode);
+  return yield* stack.namespace.hold(link(stack, inode, dir, name));
+}
+
+function* link(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<Entry> {
+  const upper = stack.writable();
+  const parent = yield* freeName(stack, dir, name);
+  const node = inode.upper;
+  if (node === undefined || inode.dentry === undefined) throw new FsError('ENOENT', { syscall: 'link', path: name });
+  if (inode.hasOrigin) yield* markImpure(stack, dir);
+  const over: Occupant = dir.whiteouts?.has(name) === true ? 'whiteout' : 'nothing';
+  yield* wait(upper.commit({ kind: 'link', node, to: { dir: parent, name }, over }));
+  const attributes = yield* wait(upper.getattr(node));
+  stack.alias(inode, attributes);
+  nameAppeared(stack, dir, name, inode, attributes.ino);
+  attributes.ino = inode.ino;
+  return { inode, attributes };
+}
+
+/** Checks what can be checked before anything is written, and copies the directory up. */
+function* prepareName(stack: Stack, dir: Inode, name: string): Operation<void> {
+  if ((yield* lookup(stack, dir, name)) !== undefined) throw new FsError('EEXIST', { path: name });
+  stack.writable();
+  // These names are whiteouts to the layers of other writers; the object would vanish at the next mount.
+  if (meaningOfName(name).kind !== 'entry') throw new FsError('EINVAL', { path: name });
+  checkLive(dir, stack, name);
+  yield* copyUp(stack, dir);
+}
+
+/** Under the namespace lock: the name is still free and the directory still there. Returns its upper part. */
+function* freeName(stack: Stack, dir: Inode, name: string): Operation<LayerNode> {
+  checkLive(dir, stack, name);
+  const listing = dir.listing ?? (yield* list(stack, dir));
+  if (listing.has(name)) throw new FsError('EEXIST', { path: name });
+  return dir.upper as LayerNode;
+}
+
+/** A removed directory takes no new names. */
+export function checkLive(dir: Inode, stack: Stack, name: string): void {
+  if (dir.dentry === undefined && dir !== stack.root) throw new FsError('ENOENT', { path: name });
+}
+
+/** A set-group-id directory passes its group on, and to directories the bit too (inode_init_owner). */
+function* inheritGroup(stack: Stack, parent: LayerNode, object: NewObject): Operation<NewObject> {
+  const { mode, gid } = yield* wait(stack.writable().getattr(parent));
+  if ((mode & S_ISGID) === 0) return object;
+  return { ...object, gid, mode: isDirectory(object.mode) ? object.mode | S_ISGID : object.mode };
+}
+
+export function* setOpaque(stack: Stack, node: LayerNode): Operation<void> {
+  yield* wait(stack.writable().setxattr(node, `${stack.prefix}opaque`, xattrText('y')));
+}
+
+/** Updates the caches after `name` came to stand for an upper object. */
+export function nameAppeared(stack: Stack, dir: Inode, name: string, inode: Inode, ino: number): void {
+  const covers = coversBelow(dir, name);
+  dir.whiteouts?.delete(name);
+  dir.listing?.set(name, { layer: 0, type: inode.type >>> 12, ino, below: undefined, covers });
+  dir.version++;
+  stack.addDentry(inode, dir, name);
+}
+
+/** Whether the layers below the upper show something under this name, so that removing it takes a whiteout. */
+export function coversBelow(dir: Inode, name: string): boolean {
+  const listed = dir.listing?.get(name);
+  if (listed === undefined) return dir.whiteouts?.get(name) === true;
+  return listed.layer > 0 || listed.covers;
+}
+
+function checkTarget(target: string): void {
+  if (target === '') throw new FsError('ENOENT', { syscall: 'symlink' });
+  if (byteLength(target) > SYMLINK_MAX) throw new FsError('ENAMETOOLONG', { syscall: 'symlink' });
+}

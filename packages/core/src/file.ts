@@ -1,0 +1,168 @@
+/**
+ * Open files. A handle follows its inode, not a layer: one opened for reading on a lower file reads the upper copy as
+ * soon as there is one, and every handle outlives unlink and rename.
+ */
+import { isDirectory, isRegular, isSymlink } from './attributes.js';
+import { copyUp } from './copy-up.js';
+import { FsError } from './errors.js';
+import type { Inode, Stack } from './inode.js';
+import type { AllocateMode, LayerFile, LayerNode, UpperFile } from './layer.js';
+import { dataOf } from './lookup.js';
+import { type Operation, wait } from './run.js';
+import { setattr } from './setattr.js';
+
+export interface OpenFlags {
+  read: boolean;
+  write: boolean;
+  /** Every write goes to the end of the file. */
+  append: boolean;
+  /** Empties the file; its old data is not copied up. */
+  truncate: boolean;
+}
+
+export interface OpenHandle {
+  readonly inode: Inode;
+  readonly flags: OpenFlags;
+  /** The layer's open file; replaced when the inode's data moves to another object. */
+  file: LayerFile;
+  /** The object that `file` is open on. */
+  node: LayerNode;
+  /** `file`, where it may be written. */
+  writable: UpperFile | undefined;
+}
+
+/** See `Overlay.open`. Throws EISDIR, ELOOP, and ENXIO for objects that have no data of their own. */
+export function* openFile(stack: Stack, inode: Inode, flags: OpenFlags): Operation<OpenHandle> {
+  if (isDirectory(inode.type)) throw new FsError('EISDIR', { syscall: 'open' });
+  if (isSymlink(inode.type)) throw new FsError('ELOOP', { syscall: 'open' });
+  if (!isRegular(inode.type)) throw new FsError('ENXIO', { syscall: 'open' });
+  if (flags.truncate) yield* setattr(stack, inode, { size: 0 });
+  inode.handles++; // before the layers are asked: the inode must not be dropped meanwhile
+  try {
+    if (!flags.write) {
+      const source = yield* dataOf(stack, inode);
+      const file = yield* wait(stack.layer(source.layer).open(source.node));
+      return { inode, flags, file, node: source.node, writable: undefined };
+    }
+    if (inode.upper !== undefined) yield* dataOf(stack, inode);
+    const node = yield* copyUp(stack, inode);
+    const file = yield* wait(stack.writable().openWritable(node));
+    return { inode, flags, file, node, writable: file };
+  } catch (error) {
+    inode.handles--;
+    stack.drop(inode);
+    throw error;
+  }
+}
+
+/** Follows the data to the upper after a copy-up. */
+function* current(stack: Stack, handle: OpenHandle): Operation<LayerFile> {
+  const { inode } = handle;
+  if (handle.writable !== undefined || inode.upper === undefined || inode.upper === handle.node) return handle.file;
+  const source = yield* dataOf(stack, inode);
+  if (source.node === handle.node) return handle.file;
+  const file = yield* wait(stack.layer(source.layer).open(source.node));
+  const stale = handle.file;
+  handle.file = file;
+  handle.node = source.node;
+  yield* wait(stale.close());
+  return file;
+}
+
+export function* read(stack: Stack, handle: OpenHandle, buffer: Uint8Array, position: number): Operation<number> {
+  if (!handle.flags.read && handle.writable === undefined) throw new FsError('EBADF', { syscall: 'read' });
+  const file = yield* current(stack, handle);
+  return yield* wait(file.read(buffer, position));
+}
+
+export function* write(stack: Stack, handle: OpenHandle, buffer: Uint8Array, position: number): Operation<number> {
+  const file = handle.writable;
+  if (file === undefined) throw new FsError('EBADF', { syscall: 'write' });
+  if (!handle.flags.append) return yield* wait(file.write(buffer, position));
+  return yield* handle.inode.lock.hold(append(stack, handle, file, buffer));
+}
+
+/** The end is looked up and written under the inode's lock, so that appends never overlap. */
+function* append(stack: Stack, handle: OpenHandle, file: UpperFile, buffer: Uint8Array): Operation<number> {
+  const { size } = yield* wait(stack.writable().getattr(handle.node));
+  return yield* wait(file.write(buffer, size));
+}
+
+export function* seek(stack: Stack, handle: OpenHandle, position: number, whence: 'data' | 'hole'): Operation<number> {
+  const file = yield* current(stack, handle);
+  return yield* wait(file.seek(position, whence));
+}
+
+export function* allocate(
+  _stack: Stack,
+  handle: OpenHandle,
+  mode: AllocateMode,
+  offset: number,
+  length: number,
+): Operation<void> {
+  if (handle.writable === undefined) throw new FsError('EBADF', { syscall: 'fallocate' });
+  if (offset < 0 || length <= 0) throw new FsError('EINVAL', { syscall: 'fallocate' });
+  yield* wait(handle.writable.allocate(mode, offset, length));
+}
+
+export function* copyRange(
+  stack: Stack,
+  from: OpenHandle,
+  fromPosition: number,
+  to: OpenHandle,
+  toPosition: number,
+  length: number,
+): Operation<number> {
+  const buffer = new Uint8Array(Math.min(length, 1 << 20));
+  let done = 0;
+  while (done < length) {
+    const got = yield* read(
+      stack,
+      from,
+      buffer.subarray(0, Math.min(buffer.length, length - done)),
+      fromPosition + done,
+    );
+    if (got === 0) break;
+    const put = yield* write(stack, to, buffer.subarray(0, got), toPosition + done);
+    done += put;
+    if (put < got) break;
+  }
+  return done;
+}
+
+/** A handle that never wrote has nothing to make durable, but its inode may: the copy is synced all the same. */
+export function* fsync(stack: Stack, handle: OpenHandle, scope: 'data' | 'all'): Operation<void> {
+  if (handle.writable !== undefined) {
+    yield* wait(handle.writable.fsync(scope));
+    return;
+  }
+  const { upper } = handle.inode;
+  if (upper === undefined) return;
+  const file = yield* wait(stack.writable().openWritable(upper));
+  try {
+    yield* wait(file.fsync(scope));
+  } finally {
+    yield* wait(file.close());
+  }
+}
+
+export function* release(stack: Stack, handle: OpenHandle): Operation<void> {
+  const { inode } = handle;
+  inode.handles--;
+  try {
+    yield* wait(handle.file.close());
+  } finally {
+    yield* releaseInode(stack, inode);
+  }
+}
+
+/** Lets go of an inode that lost its last handle: of its kept or staged object, if it has no name any more. */
+export function* releaseInode(stack: Stack, inode: Inode): Operation<void> {
+  if (inode.handles > 0) return;
+  if (inode.dentry === undefined && inode !== stack.root && inode.upper !== undefined && inode.references <= 0) {
+    const upper = stack.writable();
+    if (inode.staged) yield* wait(upper.discard(inode.upper));
+    else if (upper.release !== undefined) yield* wait(upper.release(inode.upper));
+  }
+  stack.drop(inode);
+}

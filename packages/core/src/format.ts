@@ -1,0 +1,221 @@
+/**
+ * The on-disk format: how whiteouts, opaque directories, redirects and origins are spelt in a layer. Reads the kernel's
+ * forms and those of other writers; writes the kernel's only. Pure: it decodes what lookup fetched.
+ * Source: Documentation/filesystems/overlayfs.rst; for `.wh.` names the OCI image specification, layer.md.
+ */
+import {
+  type Attributes,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+} from './attributes.js';
+import { makedev } from './attributes.js';
+import { FsError } from './errors.js';
+import type { FileHandle } from './layer.js';
+import { byteLength, decodeName, encodeName } from './names.js';
+
+/** Namespace of overlay attributes in one mount. */
+export type XattrPrefix = 'trusted.overlay.' | 'user.overlay.';
+
+/** Longest redirect that the kernel accepts, in bytes. */
+export const REDIRECT_MAX = 256;
+
+const WHITEOUT_NAME_PREFIX = '.wh.';
+/** Marks its directory opaque. */
+const OPAQUE_NAMES: ReadonlySet<string> = new Set(['.wh..wh..opq', '.wh..opq']);
+/** fuse-overlayfs' own spelling of `opaque`, written where it may not set trusted attributes. */
+const FUSE_OVERLAYFS_OPAQUE = 'user.fuseoverlayfs.opaque';
+/** Attributes whose value replaces owner and mode, in order of precedence. */
+export const OVERRIDE_XATTRS: readonly string[] = ['user.fuseoverlayfs.override_stat', 'user.containers.override_stat'];
+
+/** What a directory entry's name alone says. */
+export type NameMeaning =
+  | { kind: 'entry' }
+  | { kind: 'whiteout'; of: string }
+  | { kind: 'opaque' }
+  | { kind: 'reserved' };
+
+const ENTRY: NameMeaning = { kind: 'entry' };
+const OPAQUE: NameMeaning = { kind: 'opaque' };
+const RESERVED: NameMeaning = { kind: 'reserved' };
+
+export function meaningOfName(name: string): NameMeaning {
+  if (!name.startsWith(WHITEOUT_NAME_PREFIX)) return ENTRY;
+  if (OPAQUE_NAMES.has(name)) return OPAQUE;
+  if (name.startsWith('.wh..wh.') || name.length === WHITEOUT_NAME_PREFIX.length) return RESERVED; // aufs' bookkeeping
+  return { kind: 'whiteout', of: name.slice(WHITEOUT_NAME_PREFIX.length) };
+}
+
+/** The kernel's whiteout: a character device 0:0. */
+export function isWhiteoutDevice(attributes: Attributes): boolean {
+  return (attributes.mode & S_IFMT) === S_IFCHR && attributes.rdev === 0;
+}
+
+/** Whether an object can be an "xattr whiteout": a zero-size regular file, marked by {@link whiteoutXattr}. */
+export function mayBeXattrWhiteout(attributes: Attributes): boolean {
+  return attributes.size === 0 && (attributes.mode & S_IFMT) === S_IFREG;
+}
+
+export function whiteoutXattr(prefix: XattrPrefix): string {
+  return `${prefix}whiteout`;
+}
+
+/** How a directory of one layer relates to those below. */
+export interface DirectoryMarks {
+  /** "y" hides everything below; "x" announces xattr whiteouts among the entries. */
+  opaque: 'y' | 'x' | undefined;
+  /** What the directory is called in the layers below, see {@link parseRedirect}. */
+  redirect: string | undefined;
+  impure: boolean;
+}
+
+export const NO_MARKS: DirectoryMarks = { opaque: undefined, redirect: undefined, impure: false };
+
+/** The attributes that {@link directoryMarks} needs, out of those that a directory has. */
+export function markXattrs(names: readonly string[], prefix: XattrPrefix): string[] {
+  return names.filter(
+    (name) =>
+      name === `${prefix}opaque` ||
+      name === `${prefix}redirect` ||
+      name === `${prefix}impure` ||
+      name === FUSE_OVERLAYFS_OPAQUE,
+  );
+}
+
+export function directoryMarks(xattrs: ReadonlyMap<string, Uint8Array>, prefix: XattrPrefix): DirectoryMarks {
+  const opaque = first(xattrs.get(`${prefix}opaque`));
+  const redirect = xattrs.get(`${prefix}redirect`);
+  return {
+    opaque: opaque === 'y' || first(xattrs.get(FUSE_OVERLAYFS_OPAQUE)) === 'y' ? 'y' : opaque === 'x' ? 'x' : undefined,
+    redirect: redirect === undefined ? undefined : decodeName(redirect),
+    impure: first(xattrs.get(`${prefix}impure`)) === 'y',
+  };
+}
+
+function first(value: Uint8Array | undefined): string | undefined {
+  return value?.length === 1 ? String.fromCharCode(value[0] as number) : undefined;
+}
+
+/** `name` in the same parent, or `/a/b` from the overlay's root. Throws EIO for anything else. */
+export function parseRedirect(redirect: string): { absolute: boolean; components: string[] } {
+  const absolute = redirect.startsWith('/');
+  const components = (absolute ? redirect.slice(1) : redirect).split('/');
+  const wellFormed =
+    byteLength(redirect) <= REDIRECT_MAX &&
+    (absolute || components.length === 1) &&
+    components.every((name) => name !== '' && name !== '.' && name !== '..');
+  if (!wellFormed) throw new FsError('EIO', { syscall: 'redirect', path: redirect });
+  return { absolute, components };
+}
+
+/** The overlay attributes that this version understands; a layer's root with another one is refused. */
+const KNOWN_XATTRS: ReadonlySet<string> = new Set([
+  'opaque',
+  'whiteout',
+  'whiteouts',
+  'redirect',
+  'origin',
+  'impure',
+  'nlink',
+  'metacopy',
+  'protattr',
+  'uuid',
+  'upper',
+]);
+
+/** The first overlay attribute among `names` that is not understood. Nested overlays' attributes are the user's. */
+export function unknownXattr(names: readonly string[], prefix: XattrPrefix): string | undefined {
+  return names.find((name) => {
+    if (!name.startsWith(prefix) || name.startsWith(`${prefix}overlay.`)) return false;
+    return !KNOWN_XATTRS.has(name.slice(prefix.length));
+  });
+}
+
+/** Whether a layer's attribute is the overlay's own and thus hidden from users and not copied up. */
+export function isPrivateXattr(name: string, prefix: XattrPrefix): boolean {
+  return name.startsWith(prefix) && !name.startsWith(`${prefix}overlay.`);
+}
+
+/** A user's name → the layer's: an overlay attribute set through the overlay belongs to a nested one. */
+export function escapeXattr(name: string, prefix: XattrPrefix): string {
+  return name.startsWith(prefix) ? `${prefix}overlay.${name.slice(prefix.length)}` : name;
+}
+
+/** The layer's name → a user's, or undefined where it is hidden. */
+export function unescapeXattr(name: string, prefix: XattrPrefix): string | undefined {
+  if (!name.startsWith(prefix)) return name;
+  const nested = `${prefix}overlay.`;
+  return name.startsWith(nested) ? prefix + name.slice(nested.length) : undefined;
+}
+
+/** Whether a metacopy attribute is well formed. The kernel answers EIO for 1–3 bytes. */
+export function isMetacopy(value: Uint8Array | undefined): boolean {
+  if (value === undefined) return false;
+  if (value.length === 0) return true;
+  if (value.length < 4 || value[0] !== 0) throw new FsError('EIO', { syscall: 'metacopy' });
+  return true;
+}
+
+const HANDLE_MAGIC = 0xfb;
+const HANDLE_HEADER = 21;
+const FLAG_BIG_ENDIAN = 1;
+const FLAG_ANY_ENDIAN = 2;
+const FLAG_UPPER = 4;
+
+/** The value of `origin` for an object of a lower layer. Handles come from little-endian hosts, as all of Node's are. */
+export function encodeOrigin(handle: FileHandle): Uint8Array {
+  const out = new Uint8Array(HANDLE_HEADER + handle.bytes.length);
+  out[1] = HANDLE_MAGIC;
+  out[2] = out.length;
+  out[4] = handle.type;
+  out.set(handle.uuid, 5);
+  out.set(handle.bytes, HANDLE_HEADER);
+  return out;
+}
+
+/** The handle in an `origin` value, or undefined where it is empty ("unknown") or not for this machine. */
+export function decodeOrigin(value: Uint8Array): FileHandle | undefined {
+  if (value.length <= HANDLE_HEADER || value[0] !== 0 || value[1] !== HANDLE_MAGIC) return undefined;
+  const length = value[2] as number;
+  const flags = value[3] as number;
+  if (length > value.length || (flags & ~(FLAG_BIG_ENDIAN | FLAG_ANY_ENDIAN | FLAG_UPPER)) !== 0) return undefined;
+  if ((flags & FLAG_BIG_ENDIAN) !== 0 && (flags & FLAG_ANY_ENDIAN) === 0) return undefined;
+  return { uuid: value.slice(5, HANDLE_HEADER), type: value[4] as number, bytes: value.slice(HANDLE_HEADER, length) };
+}
+
+const OVERRIDE_TYPES: Readonly<Record<string, number>> = {
+  file: S_IFREG,
+  dir: S_IFDIR,
+  symlink: S_IFLNK,
+  pipe: S_IFIFO,
+  socket: S_IFSOCK,
+  block: S_IFBLK,
+  char: S_IFCHR,
+};
+
+/** Applies an `override_stat` value, `uid:gid:mode[:type[-major-minor]]` with an octal mode, to what the layer says. */
+export function applyOverride(attributes: Attributes, value: Uint8Array): Attributes {
+  const text = decodeName(value);
+  const match = /^(\d+):(\d+):([0-7]+)(?::([a-z]+)(?:-(\d+)-(\d+))?)?/.exec(text);
+  if (match === null) throw new FsError('EIO', { syscall: 'override_stat', path: text });
+  const [, uid, gid, mode, type, major, minor] = match;
+  const bits = type === undefined ? attributes.mode & S_IFMT : OVERRIDE_TYPES[type];
+  if (bits === undefined) throw new FsError('EIO', { syscall: 'override_stat', path: text });
+  return {
+    ...attributes,
+    uid: Number(uid),
+    gid: Number(gid),
+    mode: bits | (Number.parseInt(mode as string, 8) & 0o7777),
+    rdev: major === undefined ? attributes.rdev : makedev(Number(major), Number(minor)),
+  };
+}
+
+/** A text attribute's bytes. */
+export function xattrText(text: string): Uint8Array {
+  return encodeName(text);
+}

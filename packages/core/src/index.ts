@@ -1,0 +1,59 @@
+/** `@ovl/core`: the overlay, the layer interface, the memory layer and the path faces. */
+export {
+  type AttributeChange,
+  type Attributes,
+  DT_BLK,
+  DT_CHR,
+  DT_DIR,
+  DT_FIFO,
+  DT_LNK,
+  DT_REG,
+  DT_SOCK,
+  DT_UNKNOWN,
+  type EntryType,
+  type FileSystemStatistics,
+  isDirectory,
+  isRegular,
+  isSymlink,
+  major,
+  makedev,
+  minor,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  S_ISGID,
+  S_ISUID,
+  S_ISVTX,
+  type Time,
+} from './attributes.js';
+export type { Creation } from './create.js';
+export { codeOf, type ErrorCode, type ErrorContext, errnoOf, FsError, isFsError } from './errors.js';
+export type { OpenFlags, OpenHandle } from './file.js';
+export type { XattrPrefix } from './format.js';
+export type { Inode, OverlayOptions } from './inode.js';
+export type {
+  AllocateMode,
+  FileHandle,
+  Found,
+  Layer,
+  LayerEntry,
+  LayerFile,
+  LayerNode,
+  NamespaceChange,
+  NewObject,
+  Occupant,
+  Place,
+  UpperFile,
+  UpperLayer,
+} from './layer.js';
+export { MemoryLayer, type MemoryLayerOptions, memoryLayer, MemoryObject, type MemoryTree } from './memory.js';
+export { byteLength, checkName, decodeName, encodeName, NAME_MAX, SYMLINK_MAX } from './names.js';
+export { type Entry, Overlay } from './overlay.js';
+export type { DirectoryEntry } from './readdir.js';
+export type { RenameFlag } from './rename.js';
+export { type Answer, type Mode, type Operation, runAsync, runSync, wait } from './run.js';

@@ -1,0 +1,263 @@
+/**
+ * The overlay's inodes and the stack of layers they draw from. An inode is one visible object, whatever its names:
+ * everything that hangs on identity (open handles, the kernel's references, inode numbers) hangs here, and the path
+ * of an object is never part of it.
+ */
+import { type Attributes, isDirectory, S_IFMT } from './attributes.js';
+import { FsError } from './errors.js';
+import { unknownXattr, OVERRIDE_XATTRS, type XattrPrefix } from './format.js';
+import type { Layer, LayerNode, UpperLayer } from './layer.js';
+import { Mutex } from './lock.js';
+import type { Listed } from './merge.js';
+import { type Mode, type Operation, wait } from './run.js';
+
+export interface OverlayOptions<M extends Mode = Mode> {
+  /** Read-only layers, topmost first. Any number. */
+  lower: readonly Layer<M>[];
+  /** The writable layer. Without one the overlay is read-only. */
+  upper?: UpperLayer<M>;
+  /**
+   * Whether a lower directory may be renamed by recording its old name ("on", the default), or the rename is refused with
+   * EXDEV while recorded ones are still followed ("follow"), or they are ignored too ("nofollow").
+   */
+  redirectDir?: 'on' | 'follow' | 'nofollow';
+  /** Where overlay attributes are read without an upper. Default "trusted.overlay.". */
+  xattrPrefix?: XattrPrefix;
+  /** What copy-up makes durable before the new file is visible: its data ("auto", the default) or nothing ("volatile"). */
+  fsync?: 'auto' | 'volatile';
+}
+
+/** An object in a layer. */
+export interface Real {
+  /** Index into {@link Stack.layers}. */
+  layer: number;
+  node: LayerNode;
+}
+
+/** One name of an inode. */
+export interface Dentry {
+  dir: Inode;
+  name: string;
+}
+
+export class Inode {
+  /** Never reused within one overlay; the root's is 1. */
+  readonly id: number;
+  /** The type bits of the mode. */
+  readonly type: number;
+  /** Holders outside the overlay, see `Overlay.retain`. */
+  references = 0;
+  /** Open files and directories. */
+  handles = 0;
+
+  /** A name it was found under: the only one, for a directory. Undefined for the root and once every known name is gone. */
+  dentry: Dentry | undefined;
+  /** Further known names of a hard-linked file. */
+  links: Dentry[] | undefined;
+
+  upper: LayerNode | undefined;
+  /** For a directory, those that it merges, in order; otherwise at most one. */
+  lower: readonly Real[];
+  /** Presented inode number, stable across copy-up. */
+  ino: number;
+  /** Key in {@link Stack.aliases}, for a hard-linked upper file. */
+  alias: string | undefined;
+  /** Whether the upper object records an origin, which its directory has to announce. */
+  hasOrigin = false;
+  /** Whether the upper object is a nameless copy: it was copied up after its last name had gone. */
+  staged = false;
+  /** Metacopy: where the data is, once looked for. */
+  data: Real | undefined;
+
+  /** Directories: what the upper part records. */
+  opaque = false;
+  redirect: string | undefined;
+  impure = false;
+  /** Directories: cached entries. */
+  children: Map<string, Inode> | undefined;
+  /** Directories: all visible names, once read. */
+  listing: Map<string, Listed> | undefined;
+  /** Directories: names under a whiteout in the upper; true where it really hides something. */
+  whiteouts: Map<string, boolean> | undefined;
+  /** Directories: moves with every change of a name, so that a lookup that was suspended notices. */
+  version = 0;
+
+  /** Serialises copy-up, writes and attribute changes. */
+  readonly lock: Mutex = new Mutex();
+
+  constructor(id: number, mode: number, ino: number, upper: LayerNode | undefined, lower: readonly Real[]) {
+    this.id = id;
+    this.type = mode & S_IFMT;
+    this.ino = ino;
+    this.upper = upper;
+    this.lower = lower;
+  }
+
+  get isDirectory(): boolean {
+    return isDirectory(this.type);
+  }
+
+  /** Whether several layers contribute to a directory. */
+  get isMerged(): boolean {
+    return this.lower.length > (this.upper === undefined ? 1 : 0);
+  }
+}
+
+/** Inode numbers below this belong to the first file system as they are; see {@link Stack.presentIno}. */
+const INO_SPAN = 2 ** 44;
+const MAX_FILE_SYSTEMS = 2 ** 9;
+
+export class Stack {
+  /** The upper, if any, then the lowers, topmost first. */
+  readonly layers: readonly Layer[];
+  readonly upper: UpperLayer | undefined;
+  readonly firstLower: number;
+  readonly prefix: XattrPrefix;
+  readonly redirectDir: 'on' | 'follow' | 'nofollow';
+  readonly durableCopyUp: boolean;
+  /** Serialises changes of names. */
+  readonly namespace: Mutex = new Mutex();
+  /** Upper files with several names, by device and inode number. */
+  readonly aliases: Map<string, Inode> = new Map();
+  /** Layers whose objects may carry another writer's `override_stat`. */
+  readonly overrides: Set<number> = new Set();
+  root!: Inode;
+  inodeCount = 0;
+  #nextId = 1;
+  readonly #fileSystems = new Map<number, number>();
+  readonly #foldedInos = new Map<string, number>();
+
+  constructor(options: OverlayOptions) {
+    const { lower, upper, redirectDir, xattrPrefix, fsync } = options;
+    if (lower.length === 0 && upper === undefined) throw new FsError('EINVAL', { syscall: 'overlay' });
+    this.upper = upper;
+    this.layers = upper === undefined ? [...lower] : [upper, ...lower];
+    this.firstLower = upper === undefined ? 0 : 1;
+    this.prefix = upper?.xattrPrefix ?? xattrPrefix ?? 'trusted.overlay.';
+    this.redirectDir = redirectDir ?? 'on';
+    this.durableCopyUp = fsync !== 'volatile';
+  }
+
+  /** The layer whose file system the overlay reports. */
+  get top(): Layer {
+    return this.layers[0] as Layer;
+  }
+
+  layer(index: number): Layer {
+    return this.layers[index] as Layer;
+  }
+
+  /** Throws EROFS without an upper. */
+  writable(): UpperLayer {
+    if (this.upper === undefined) throw new FsError('EROFS');
+    return this.upper;
+  }
+
+  /** Where the attributes of an inode are: its topmost object. */
+  real(inode: Inode): { layer: Layer; node: LayerNode; index: number } {
+    if (inode.upper !== undefined) return { layer: this.top, node: inode.upper, index: 0 };
+    const { layer, node } = inode.lower[0] as Real;
+    return { layer: this.layer(layer), node, index: layer };
+  }
+
+  /** The directory's part in one layer. */
+  part(dir: Inode, layer: number): LayerNode | undefined {
+    if (layer < this.firstLower) return dir.upper;
+    return dir.lower.find((real) => real.layer === layer)?.node;
+  }
+
+  newInode(mode: number, ino: number, upper: LayerNode | undefined, lower: readonly Real[]): Inode {
+    this.inodeCount++;
+    return new Inode(this.#nextId++, mode, ino, upper, lower);
+  }
+
+  /**
+   * The inode number shown for one of a layer's: the layer's own while all layers lie on one file system, otherwise with
+   * the file system's number in the high bits (the kernel's `xino`), so that numbers stay unique and stable.
+   */
+  presentIno(dev: number, ino: number): number {
+    let fileSystem = this.#fileSystems.get(dev);
+    if (fileSystem === undefined) {
+      fileSystem = this.#fileSystems.size;
+      this.#fileSystems.set(dev, fileSystem);
+    }
+    if (ino < INO_SPAN && fileSystem < MAX_FILE_SYSTEMS) return fileSystem * INO_SPAN + ino;
+    const key = `${dev}:${ino}`; // too large to carry its file system: unique while mounted
+    let folded = this.#foldedInos.get(key);
+    if (folded === undefined) {
+      folded = MAX_FILE_SYSTEMS * INO_SPAN - 1 - this.#foldedInos.size;
+      this.#foldedInos.set(key, folded);
+    }
+    return folded;
+  }
+
+  /** Records that `inode` is found under a name. */
+  addDentry(inode: Inode, dir: Inode, name: string): void {
+    dir.children ??= new Map();
+    dir.children.set(name, inode);
+    if (inode.dentry === undefined) inode.dentry = { dir, name };
+    else if (inode.dentry.dir !== dir || inode.dentry.name !== name) {
+      inode.links ??= [];
+      if (!inode.links.some((link) => link.dir === dir && link.name === name)) inode.links.push({ dir, name });
+    }
+  }
+
+  /** Records that a name is gone (or moved away). */
+  removeDentry(inode: Inode, dir: Inode, name: string): void {
+    if (dir.children?.get(name) === inode) dir.children.delete(name);
+    if (inode.dentry?.dir === dir && inode.dentry.name === name) inode.dentry = inode.links?.pop();
+    else if (inode.links !== undefined) {
+      inode.links = inode.links.filter((link) => link.dir !== dir || link.name !== name);
+    }
+  }
+
+  /** Forgets an inode that nobody holds, and then its directories upwards. */
+  drop(inode: Inode): void {
+    let current: Inode | undefined = inode;
+    while (current !== undefined && current !== this.root) {
+      if (current.references > 0 || current.handles > 0 || (current.children?.size ?? 0) > 0) return;
+      const dentry: Dentry | undefined = current.dentry;
+      if (dentry === undefined) return; // already dropped, or removed
+      for (const { dir, name } of current.links ?? []) this.removeDentry(current, dir, name);
+      this.removeDentry(current, dentry.dir, dentry.name);
+      current.dentry = undefined;
+      this.inodeCount--;
+      this.unalias(current);
+      current = dentry.dir;
+    }
+  }
+
+  alias(inode: Inode, attributes: Attributes): void {
+    this.unalias(inode);
+    inode.alias = `${attributes.dev}:${attributes.ino}`;
+    this.aliases.set(inode.alias, inode);
+  }
+
+  unalias(inode: Inode): void {
+    if (inode.alias !== undefined) this.aliases.delete(inode.alias);
+    inode.alias = undefined;
+  }
+}
+
+/** Opens the root: the topmost root's attributes over every layer, after refusing what is not understood. */
+export function* openRoot(stack: Stack): Operation<Inode> {
+  for (let index = 0; index < stack.layers.length; index++) {
+    const layer = stack.layer(index);
+    const names = yield* wait(layer.listxattr(layer.root));
+    if (names.length === 0) continue;
+    const unknown = unknownXattr(names, stack.prefix);
+    if (unknown !== undefined) throw new FsError('EOPNOTSUPP', { syscall: 'overlay', path: unknown });
+    if (OVERRIDE_XATTRS.some((name) => names.includes(name))) stack.overrides.add(index);
+  }
+  const attributes = yield* wait(stack.top.getattr(stack.top.root));
+  const lower: Real[] = [];
+  for (let index = stack.firstLower; index < stack.layers.length; index++) {
+    lower.push({ layer: index, node: stack.layer(index).root });
+  }
+  const root = stack.newInode(attributes.mode, 0, stack.upper?.root, lower);
+  const origin = lower[0];
+  const shown = origin === undefined ? attributes : yield* wait(stack.layer(origin.layer).getattr(origin.node));
+  root.ino = stack.presentIno(shown.dev, shown.ino);
+  stack.root = root;
+  return root;
+}

@@ -1,0 +1,170 @@
+/**
+ * The storage-backend interface, stated once. A layer is a plain POSIX-like tree reached by nodes, never by paths; it
+ * knows nothing of overlays: whiteouts, opaque marks and redirects are ordinary devices and extended attributes to it,
+ * and what they mean is decided in `format.ts`. A read-only layer implements {@link Layer}; the writable one,
+ * {@link UpperLayer}, adds staging and one atomic namespace change at a time.
+ *
+ * Rules for every method:
+ * - Failure is an {@link FsError} with a POSIX code, thrown (or rejected); foreign errors are converted here, with `cause`.
+ * - Absence is `undefined` where the signature says so.
+ * - Buffers passed in stay the caller's and are not kept after the answer; buffers returned are the caller's to keep.
+ * - Symbolic links are never followed.
+ */
+import type { AttributeChange, Attributes, EntryType, FileSystemStatistics } from './attributes.js';
+import type { Answer, Mode } from './run.js';
+
+/**
+ * One object of one layer, opaque to everyone but the layer. It stays valid across renames made through the layer, and
+ * after its last name is removed if that change named it in `keep`. The same object may be represented by several nodes.
+ */
+export type LayerNode = object;
+
+export interface Found {
+  node: LayerNode;
+  attributes: Attributes;
+}
+
+export interface LayerEntry {
+  name: string;
+  /** `DT_UNKNOWN` where the layer cannot tell without a `lookup`. */
+  type: EntryType;
+  ino: number;
+}
+
+/** An open file for reading. */
+export interface LayerFile<M extends Mode = Mode> {
+  /** The host's file descriptor, where there is one: the FUSE adapter may hand it to the kernel. */
+  readonly fd?: number;
+  /** Reads at `position` into the whole of `buffer`. Returns the bytes read, short only at the end of the file. */
+  read(buffer: Uint8Array, position: number): Answer<M, number>;
+  /**
+   * The next data or hole at or after `position` (`lseek` with SEEK_DATA or SEEK_HOLE). Throws ENXIO past the end.
+   * A layer without holes reports one run of data and a hole at the end.
+   */
+  seek(position: number, whence: 'data' | 'hole'): Answer<M, number>;
+  close(): Answer<M, void>;
+}
+
+/** `fallocate` modes that an upper layer understands; others throw EOPNOTSUPP. */
+export interface AllocateMode {
+  keepSize: boolean;
+  punchHole: boolean;
+  zeroRange: boolean;
+}
+
+/** An open file for reading and writing. */
+export interface UpperFile<M extends Mode = Mode> extends LayerFile<M> {
+  /** Writes all of `buffer` at `position`, extending the file; returns the bytes written, short only with ENOSPC near. */
+  write(buffer: Uint8Array, position: number): Answer<M, number>;
+  allocate(mode: AllocateMode, offset: number, length: number): Answer<M, void>;
+  /** Resolves when data (and with "all" also metadata) written before is durable. */
+  fsync(scope: 'data' | 'all'): Answer<M, void>;
+}
+
+/** Identifies an object of a file system across mounts: what an `origin` attribute records. */
+export interface FileHandle {
+  /** 16 bytes, all zero when the file system has none. */
+  uuid: Uint8Array;
+  /** The file system's own handle type, 1 … 254. */
+  type: number;
+  bytes: Uint8Array;
+}
+
+export interface Layer<M extends Mode = Mode> {
+  /** The directory at the top of the layer. */
+  readonly root: LayerNode;
+  /** The entry `name` of directory `dir`. */
+  lookup(dir: LayerNode, name: string): Answer<M, Found | undefined>;
+  getattr(node: LayerNode): Answer<M, Attributes>;
+  /** All entries but "." and "..", in no particular order. */
+  readdir(dir: LayerNode): Answer<M, LayerEntry[]>;
+  /** The target of a symbolic link, encoded as `names.ts` says. */
+  readlink(node: LayerNode): Answer<M, string>;
+  /** Opens a regular file for reading. */
+  open(node: LayerNode): Answer<M, LayerFile<M>>;
+  /** The value, or undefined when there is no such attribute (or the layer has none at all). */
+  getxattr(node: LayerNode, name: string): Answer<M, Uint8Array | undefined>;
+  listxattr(node: LayerNode): Answer<M, string[]>;
+  statfs(): Answer<M, FileSystemStatistics>;
+  /** A handle that names this object for as long as it exists, or undefined. */
+  fileHandle?(node: LayerNode): Answer<M, FileHandle | undefined>;
+  /** The inode number of the live object that `handle` names on this layer's file system, or undefined. */
+  resolveHandle?(handle: FileHandle): Answer<M, number | undefined>;
+  /** Releases what the layer holds beyond memory (descriptors, locks). Not used again afterwards. */
+  close?(): Answer<M, void>;
+}
+
+/** What a new object starts as. */
+export interface NewObject {
+  /** Type and permission bits; no umask is applied. */
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Character and block devices. */
+  rdev?: number;
+  /** Symbolic links. */
+  target?: string;
+}
+
+/** What stands at the name that a change takes: decides which system call the host needs, so it must be true. */
+export type Occupant = 'nothing' | 'whiteout' | 'non-directory' | 'directory';
+
+export interface Place {
+  dir: LayerNode;
+  name: string;
+}
+
+/**
+ * A namespace change: all of it or nothing, also after a crash. A `whiteout` left behind is a character device 0:0.
+ * Where `over` is a directory, the caller has made sure that it is empty in the merged view; whiteouts in it vanish.
+ */
+export type NamespaceChange =
+  /**
+   * Gives `node` the name: a staged object arrives, or one that has names already gets a hard link (`over` then is
+   * "nothing" or "whiteout"). `keep` is what stood there, if that must stay usable.
+   */
+  | { kind: 'link'; node: LayerNode; to: Place; over: Occupant; keep?: LayerNode | undefined }
+  /** Removes the name, leaving nothing. `keep` is the object itself, if it must stay usable. */
+  | { kind: 'unlink'; from: Place; occupant: Occupant; keep?: LayerNode | undefined }
+  /** Moves `node`; `keep` is what stood at the target, if that must stay usable. */
+  | {
+      kind: 'rename';
+      node: LayerNode;
+      from: Place;
+      to: Place;
+      over: Occupant;
+      leave: 'nothing' | 'whiteout';
+      keep?: LayerNode | undefined;
+    }
+  /** Swaps two objects. */
+  | { kind: 'exchange'; a: Place & { node: LayerNode }; b: Place & { node: LayerNode } };
+
+export interface UpperLayer<M extends Mode = Mode> extends Layer<M> {
+  /** Where overlay attributes are kept: privileged hosts use "trusted.overlay.". */
+  readonly xattrPrefix: 'trusted.overlay.' | 'user.overlay.';
+  /** Makes an object without a name. It is used like any other, is invisible, and vanishes at a crash unless linked. */
+  stage(object: NewObject): Answer<M, Found>;
+  /** Drops a staged object that will not be linked. */
+  discard(node: LayerNode): Answer<M, void>;
+  /** Makes an object at a free name, atomically with all its attributes. Throws EEXIST. */
+  create(to: Place, object: NewObject): Answer<M, Found>;
+  commit(change: NamespaceChange): Answer<M, void>;
+  setattr(node: LayerNode, change: AttributeChange): Answer<M, void>;
+  /** `condition`: "create" throws EEXIST if there, "replace" throws ENODATA if not. */
+  setxattr(node: LayerNode, name: string, value: Uint8Array, condition?: 'create' | 'replace'): Answer<M, void>;
+  /** Throws ENODATA when there is no such attribute. */
+  removexattr(node: LayerNode, name: string): Answer<M, void>;
+  /** Opens a regular file for reading and writing. */
+  openWritable(node: LayerNode): Answer<M, UpperFile<M>>;
+  /**
+   * Copies `length` bytes from the start of `from` to `to` without passing them through the caller (reflink,
+   * copy_file_range), keeping holes. False when it cannot for these two files; the caller then copies by hand.
+   */
+  copyData?(from: LayerFile<M>, to: UpperFile<M>, length: number): Answer<M, boolean>;
+  /** A node that a change named in `keep` is not used again. */
+  release?(node: LayerNode): Answer<M, void>;
+  /** Makes the entries of a directory durable. */
+  fsyncdir(dir: LayerNode): Answer<M, void>;
+  /** Makes everything written so far durable. */
+  sync(): Answer<M, void>;
+}

@@ -1,0 +1,362 @@
+/**
+ * Finding objects: which layers stand behind a name (overlayfs: namei.c). A directory's names are read from all its
+ * layers once and merged, so that a lookup costs one layer call however many layers there are, and an absent name none.
+ */
+import { type Attributes, DT_CHR, DT_DIR, DT_UNKNOWN, isDirectory, isRegular, S_IFMT } from './attributes.js';
+import { FsError } from './errors.js';
+import {
+  applyOverride,
+  decodeOrigin,
+  type DirectoryMarks,
+  directoryMarks,
+  isMetacopy,
+  isWhiteoutDevice,
+  markXattrs,
+  mayBeXattrWhiteout,
+  NO_MARKS,
+  OVERRIDE_XATTRS,
+  parseRedirect,
+  whiteoutXattr,
+} from './format.js';
+import type { Inode, Real, Stack } from './inode.js';
+import type { Found, LayerEntry, LayerNode } from './layer.js';
+import { type LayerListing, type Listed, mergeListings, NO_WHITEOUTS } from './merge.js';
+import { checkName } from './names.js';
+import type { Entry } from './overlay.js';
+import { type Operation, wait } from './run.js';
+
+/** See `Overlay.lookup`. */
+export function* lookup(stack: Stack, dir: Inode, name: string): Operation<Entry | undefined> {
+  checkName(name);
+  if (!dir.isDirectory) throw new FsError('ENOTDIR', { syscall: 'lookup', path: name });
+  for (;;) {
+    const cached = dir.children?.get(name);
+    if (cached !== undefined) return { inode: cached, attributes: yield* getattr(stack, cached) };
+    const listing = dir.listing ?? (yield* list(stack, dir));
+    const listed = listing.get(name);
+    if (listed === undefined) return undefined;
+    const { version } = dir;
+    const entry = yield* instantiate(stack, dir, name, listed);
+    if (dir.version !== version || dir.children?.has(name) === true) continue; // changed while suspended: look again
+    if (entry === undefined)
+      listing.delete(name); // an xattr whiteout, or gone from the layer behind our back
+    else stack.addDentry(entry.inode, dir, name);
+    return entry;
+  }
+}
+
+/** As {@link lookup}, but absence is ENOENT. */
+export function* require(stack: Stack, dir: Inode, name: string, syscall: string): Operation<Entry> {
+  const entry = yield* lookup(stack, dir, name);
+  if (entry === undefined) throw new FsError('ENOENT', { syscall, path: name });
+  return entry;
+}
+
+/** See `Overlay.getattr`. */
+export function* getattr(stack: Stack, inode: Inode): Operation<Attributes> {
+  const { layer, node, index } = stack.real(inode);
+  return present(inode, yield* overridden(stack, index, node, yield* wait(layer.getattr(node))));
+}
+
+/** A layer's attributes as the overlay shows them. The kernel, too, gives merged directories a link count of 1. */
+function present(inode: Inode, attributes: Attributes): Attributes {
+  attributes.ino = inode.ino;
+  if (inode.isDirectory && inode.isMerged) attributes.nlink = 1;
+  return attributes;
+}
+
+function* overridden(stack: Stack, index: number, node: LayerNode, attributes: Attributes): Operation<Attributes> {
+  if (stack.overrides.size === 0 || !stack.overrides.has(index)) return attributes;
+  for (const name of OVERRIDE_XATTRS) {
+    const value = yield* wait(stack.layer(index).getxattr(node, name));
+    if (value !== undefined) return applyOverride(attributes, value);
+  }
+  return attributes;
+}
+
+/** Reads and merges the names of a directory. */
+export function* list(stack: Stack, dir: Inode): Operation<Map<string, Listed>> {
+  for (;;) {
+    const { version } = dir;
+    const listings: LayerListing[] = [];
+    const parts: Real[] = dir.upper === undefined ? [] : [{ layer: 0, node: dir.upper }];
+    for (const part of parts.concat(dir.lower)) {
+      const entries = yield* wait(stack.layer(part.layer).readdir(part.node));
+      listings.push(yield* resolveEntries(stack, part, entries));
+    }
+    if (dir.version !== version) continue;
+    const { names, whiteouts } = mergeListings(listings);
+    dir.whiteouts = dir.upper === undefined || whiteouts.size === 0 ? undefined : whiteouts;
+    dir.listing = names;
+    return names;
+  }
+}
+
+/** Settles what the entry types leave open: which devices are whiteouts, what an unknown type is. */
+function* resolveEntries(stack: Stack, part: Real, entries: LayerEntry[]): Operation<LayerListing> {
+  const layer = stack.layer(part.layer);
+  let whiteouts: Set<string> | undefined;
+  let sawUnmarked = false;
+  for (const entry of entries) {
+    if (entry.type === DT_CHR || entry.type === DT_UNKNOWN) {
+      const found = yield* wait(layer.lookup(part.node, entry.name));
+      if (found === undefined) continue;
+      entry.type = (found.attributes.mode & S_IFMT) >>> 12;
+      if (isWhiteoutDevice(found.attributes)) (whiteouts ??= new Set()).add(entry.name);
+    } else sawUnmarked ||= entry.type !== DT_DIR;
+  }
+  // Xattr whiteouts are looked for in listings only where the directory announces them: it costs a call an entry.
+  if (sawUnmarked && part.layer >= stack.firstLower && (yield* readMarks(stack, part)).opaque === 'x') {
+    for (const entry of entries) {
+      if (entry.type === DT_DIR) continue;
+      const found = yield* wait(layer.lookup(part.node, entry.name));
+      if (found !== undefined && (yield* isXattrWhiteout(stack, part.layer, found))) {
+        (whiteouts ??= new Set()).add(entry.name);
+      }
+    }
+  }
+  return { layer: part.layer, entries, whiteouts: whiteouts ?? NO_WHITEOUTS };
+}
+
+function* isXattrWhiteout(stack: Stack, layer: number, found: Found): Operation<boolean> {
+  if (!mayBeXattrWhiteout(found.attributes)) return false;
+  return (yield* wait(stack.layer(layer).getxattr(found.node, whiteoutXattr(stack.prefix)))) !== undefined;
+}
+
+/** The overlay marks of a directory in one layer. */
+export function* readMarks(stack: Stack, part: Real): Operation<DirectoryMarks> {
+  const layer = stack.layer(part.layer);
+  const names = yield* wait(layer.listxattr(part.node));
+  if (names.length === 0) return NO_MARKS;
+  const values = new Map<string, Uint8Array>();
+  for (const name of markXattrs(names, stack.prefix)) {
+    const value = yield* wait(layer.getxattr(part.node, name));
+    if (value !== undefined) values.set(name, value);
+  }
+  return values.size === 0 ? NO_MARKS : directoryMarks(values, stack.prefix);
+}
+
+/** Makes the inode behind a listed name. Undefined if the layer has it no more or it is a whiteout after all. */
+function* instantiate(stack: Stack, dir: Inode, name: string, listed: Listed): Operation<Entry | undefined> {
+  const { layer: index } = listed;
+  const parent = stack.part(dir, index);
+  if (parent === undefined) return undefined;
+  const found = yield* wait(stack.layer(index).lookup(parent, name));
+  if (found === undefined || (yield* isXattrWhiteout(stack, index, found))) return undefined;
+  const attributes = yield* overridden(stack, index, found.node, found.attributes);
+  const real: Real = { layer: index, node: found.node };
+  const inUpper = index < stack.firstLower;
+  if (isDirectory(attributes.mode)) return yield* instantiateDirectory(stack, dir, name, listed, real, attributes);
+
+  if (!inUpper) {
+    const inode = stack.newInode(attributes.mode, stack.presentIno(attributes.dev, attributes.ino), undefined, [real]);
+    return { inode, attributes: present(inode, attributes) };
+  }
+  const alias = attributes.nlink > 1 ? stack.aliases.get(`${attributes.dev}:${attributes.ino}`) : undefined;
+  if (alias !== undefined) return { inode: alias, attributes: present(alias, attributes) };
+  const origin = dir.impure ? yield* originIno(stack, real) : undefined;
+  const ino = origin?.ino ?? stack.presentIno(attributes.dev, attributes.ino);
+  const inode = stack.newInode(attributes.mode, ino, found.node, []);
+  inode.hasOrigin = origin !== undefined;
+  if (attributes.nlink > 1) stack.alias(inode, attributes);
+  return { inode, attributes: present(inode, attributes) };
+}
+
+function* instantiateDirectory(
+  stack: Stack,
+  dir: Inode,
+  name: string,
+  listed: Listed,
+  real: Real,
+  attributes: Attributes,
+): Operation<Entry> {
+  const inUpper = real.layer < stack.firstLower;
+  const parts: Real[] = [real];
+  let marks = NO_MARKS;
+  if (inUpper || real.layer + 1 < stack.layers.length) {
+    marks = yield* readMarks(stack, real);
+    yield* gatherBelow(stack, dir, [name], marks, listed.below ?? [], parts);
+  }
+  const lower = inUpper ? parts.slice(1) : parts;
+  const shown = inUpper && lower[0] !== undefined ? lower[0] : undefined;
+  const numbers = shown === undefined ? attributes : yield* wait(stack.layer(shown.layer).getattr(shown.node));
+  let ino = stack.presentIno(numbers.dev, numbers.ino);
+  if (inUpper && shown === undefined && dir.impure) ino = (yield* originIno(stack, real))?.ino ?? ino;
+  const inode = stack.newInode(attributes.mode, ino, inUpper ? real.node : undefined, lower);
+  if (inUpper) {
+    inode.opaque = marks.opaque === 'y';
+    inode.redirect = marks.redirect;
+    inode.impure = marks.impure;
+    inode.hasOrigin = lower.length > 0;
+  }
+  return { inode, attributes: present(inode, attributes) };
+}
+
+/**
+ * Appends to `parts` the directories below its first one. `candidates` are the layers that hold the name in sight; once a
+ * redirect renames the target, every layer below is searched for the new path instead.
+ */
+function* gatherBelow(
+  stack: Stack,
+  dir: Inode,
+  path: readonly string[],
+  marks: DirectoryMarks,
+  candidates: readonly number[],
+  parts: Real[],
+): Operation<void> {
+  if (marks.opaque === 'y') return;
+  if (follows(stack, marks)) {
+    yield* redirected(stack, dir, path, marks, parts);
+    return;
+  }
+  for (const index of candidates) {
+    const parent = stack.part(dir, index);
+    if (parent === undefined) continue;
+    const found = yield* wait(stack.layer(index).lookup(parent, path[0] as string));
+    if (found === undefined || !isDirectory(found.attributes.mode)) return;
+    const part = { layer: index, node: found.node };
+    parts.push(part);
+    if (index + 1 === stack.layers.length) return;
+    const below = yield* readMarks(stack, part);
+    if (below.opaque === 'y') return;
+    if (follows(stack, below)) {
+      yield* redirected(stack, dir, path, below, parts);
+      return;
+    }
+  }
+}
+
+function follows(stack: Stack, marks: DirectoryMarks): marks is DirectoryMarks & { redirect: string } {
+  return marks.redirect !== undefined && stack.redirectDir !== 'nofollow';
+}
+
+function* redirected(
+  stack: Stack,
+  dir: Inode,
+  path: readonly string[],
+  marks: DirectoryMarks & { redirect: string },
+  parts: Real[],
+): Operation<void> {
+  const { absolute, components } = parseRedirect(marks.redirect);
+  const base = absolute ? stack.root.lower : dir.lower;
+  const target = absolute ? components : [...path.slice(0, -1), ...components];
+  const last = parts[parts.length - 1] as Real;
+  yield* search(stack, base, target, last.layer, 'directory', parts);
+}
+
+/**
+ * Walks `path` in each layer of `base` below layer `after`, topmost first, appending what it reaches. Whiteouts, opaque
+ * marks and redirects on the way act as they do in a lookup, because the path is what a user's once was.
+ */
+function* search(
+  stack: Stack,
+  base: readonly Real[],
+  path: readonly string[],
+  after: number,
+  wanted: 'directory' | 'file',
+  parts: Real[],
+): Operation<void> {
+  let target = path;
+  for (const start of base) {
+    if (start.layer <= after) continue;
+    const step = yield* walk(stack, start, target, wanted);
+    if (step.reached !== undefined) parts.push({ layer: start.layer, node: step.reached });
+    if (step.stop || (wanted === 'file' && step.reached !== undefined)) return;
+    if (step.restart) {
+      yield* search(stack, stack.root.lower, step.below, start.layer, wanted, parts);
+      return;
+    }
+    target = step.below;
+  }
+}
+
+interface Walked {
+  /** The object at the end of the path, if this layer has it. */
+  reached: LayerNode | undefined;
+  /** Whether this layer hides all below it. */
+  stop: boolean;
+  /** What the path is called in the layers below. */
+  below: string[];
+  /** Whether `below` starts from the overlay's root instead of the same base. */
+  restart: boolean;
+}
+
+/** One path in one layer. */
+function* walk(stack: Stack, start: Real, path: readonly string[], wanted: 'directory' | 'file'): Operation<Walked> {
+  const layer = stack.layer(start.layer);
+  let below: string[] = [];
+  let restart = false;
+  let stop = false;
+  let { node } = start;
+  for (let i = 0; i < path.length; i++) {
+    const name = path[i] as string;
+    if ((yield* wait(layer.lookup(node, `.wh.${name}`))) !== undefined) stop = true;
+    const found = yield* wait(layer.lookup(node, name));
+    if (found === undefined) return { reached: undefined, stop, below: [...below, ...path.slice(i)], restart };
+    const hides = isWhiteoutDevice(found.attributes) || (yield* isXattrWhiteout(stack, start.layer, found));
+    const isLast = i + 1 === path.length;
+    if (hides || !isDirectory(found.attributes.mode)) {
+      const reached = !hides && isLast && wanted === 'file' ? found.node : undefined;
+      return { reached, stop: stop || reached === undefined, below: [], restart };
+    }
+    if (isLast && wanted === 'file') return { reached: undefined, stop: true, below: [], restart };
+    node = found.node;
+    const marks = yield* readMarks(stack, { layer: start.layer, node });
+    if (marks.opaque === 'y') stop = true;
+    if (follows(stack, marks)) {
+      const { absolute, components } = parseRedirect(marks.redirect);
+      restart ||= absolute;
+      below = absolute ? components : [...below, ...components];
+    } else below.push(name);
+  }
+  return { reached: node, stop, below, restart };
+}
+
+/** The number of the lower object that an upper one was copied from, if it records one that still exists. */
+function* originIno(stack: Stack, real: Real): Operation<{ ino: number } | undefined> {
+  const value = yield* wait(stack.layer(real.layer).getxattr(real.node, `${stack.prefix}origin`));
+  if (value === undefined) return undefined;
+  const handle = decodeOrigin(value);
+  if (handle !== undefined) {
+    for (let index = stack.firstLower; index < stack.layers.length; index++) {
+      const layer = stack.layer(index);
+      const ino = layer.resolveHandle === undefined ? undefined : yield* wait(layer.resolveHandle(handle));
+      if (ino === undefined) continue;
+      const { dev } = yield* wait(layer.getattr(layer.root));
+      return { ino: stack.presentIno(dev, ino) };
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Where a regular file's data is. A metacopy file (metadata only) leads to a file below of the same name, or of the one
+ * its redirect gives. Throws EIO where there is none.
+ */
+export function* dataOf(stack: Stack, inode: Inode): Operation<Real> {
+  const { layer, node, index } = stack.real(inode);
+  if (inode.data !== undefined) return inode.data;
+  const own: Real = { layer: index, node };
+  const attributes = yield* wait(layer.getattr(node));
+  if (attributes.blocks * 512 >= attributes.size || !isRegular(attributes.mode)) return own; // holds all its bytes
+  const { dentry } = inode;
+  let at = own;
+  let path: string[] = dentry === undefined ? [] : [dentry.name];
+  let base = dentry === undefined ? [] : dentry.dir.lower;
+  while (isMetacopy(yield* wait(stack.layer(at.layer).getxattr(at.node, `${stack.prefix}metacopy`)))) {
+    const redirect = yield* wait(stack.layer(at.layer).getxattr(at.node, `${stack.prefix}redirect`));
+    if (redirect !== undefined) {
+      const marks = directoryMarks(new Map([[`${stack.prefix}redirect`, redirect]]), stack.prefix);
+      const { absolute, components } = parseRedirect(marks.redirect as string);
+      path = components;
+      if (absolute) base = stack.root.lower;
+    }
+    const found: Real[] = [];
+    if (path.length > 0) yield* search(stack, base, path, at.layer, 'file', found);
+    const next = found[0];
+    if (next === undefined) throw new FsError('EIO', { syscall: 'metacopy' });
+    at = next;
+  }
+  inode.data = at;
+  return at;
+}

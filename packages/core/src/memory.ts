@@ -1,0 +1,418 @@
+/**
+ * The memory layer: a tree of inodes in the heap, usable as a lower (filled with `from`) and as the upper. It is also the
+ * plainest statement of what the layer interface asks for.
+ */
+import {
+  type AttributeChange,
+  type Attributes,
+  type FileSystemStatistics,
+  isDirectory,
+  isRegular,
+  isSymlink,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  type Time,
+} from './attributes.js';
+import { FsError } from './errors.js';
+import type { XattrPrefix } from './format.js';
+import type {
+  AllocateMode,
+  FileHandle,
+  Found,
+  LayerEntry,
+  LayerNode,
+  NamespaceChange,
+  NewObject,
+  Occupant,
+  UpperFile,
+  UpperLayer,
+} from './layer.js';
+import { byteLength, encodeName as encodeText } from './names.js';
+
+/** What a tree is made of: text or bytes for a file, a nested tree for a directory, or an object in full. */
+export type MemoryTree = { [name: string]: string | Uint8Array | MemoryTree | MemoryObject };
+
+/** One object in full; `content` is a file's bytes, a directory's entries or a symlink's target. */
+export class MemoryObject {
+  readonly content: string | Uint8Array | MemoryTree;
+  readonly options: Partial<Omit<Attributes, 'size' | 'ino'>> & { xattrs?: Record<string, string | Uint8Array> };
+
+  constructor(content: string | Uint8Array | MemoryTree, options: MemoryObject['options'] = {}) {
+    this.content = content;
+    this.options = options;
+  }
+}
+
+export interface MemoryLayerOptions {
+  /** The initial tree. */
+  from?: MemoryTree;
+  /** Default "trusted.overlay.". */
+  xattrPrefix?: XattrPrefix;
+  /** Device number, unique among the layers of one overlay. Default: a new one. */
+  dev?: number;
+}
+
+const BLOCK = 512;
+const EMPTY = new Uint8Array(0);
+let nextDev = 1;
+
+class MemoryNode {
+  readonly attributes: Attributes;
+  target = '';
+  /** Capacity; `attributes.size` bytes of it count. Bytes past the capacity are zero. */
+  bytes: Uint8Array = EMPTY;
+  readonly entries: Map<string, MemoryNode> | undefined;
+  xattrs: Map<string, Uint8Array> | undefined;
+
+  constructor(dev: number, ino: number, object: NewObject) {
+    const { sec, nsec } = now();
+    this.attributes = {
+      dev,
+      ino,
+      mode: object.mode,
+      nlink: 0,
+      uid: object.uid,
+      gid: object.gid,
+      rdev: object.rdev ?? 0,
+      size: 0,
+      blocks: 0,
+      blksize: 4096,
+      atimeSec: sec,
+      atimeNsec: nsec,
+      mtimeSec: sec,
+      mtimeNsec: nsec,
+      ctimeSec: sec,
+      ctimeNsec: nsec,
+    };
+    this.entries = isDirectory(object.mode) ? new Map() : undefined;
+    if (isSymlink(object.mode)) {
+      this.target = object.target ?? '';
+      this.attributes.size = byteLength(this.target);
+    }
+  }
+}
+
+let lastNow = 0;
+let tick = 0;
+
+/** Milliseconds are all that ECMAScript offers; the rest counts calls, so that times never stand still or go back. */
+function now(): Time {
+  const ms = Math.max(Date.now(), lastNow);
+  tick = ms === lastNow ? Math.min(tick + 1, 999_999) : 0;
+  lastNow = ms;
+  return { sec: Math.floor(ms / 1000), nsec: (ms % 1000) * 1_000_000 + tick };
+}
+
+function touch(node: MemoryNode, what: 'changed' | 'modified'): void {
+  const { attributes } = node;
+  const { sec, nsec } = now();
+  attributes.ctimeSec = sec;
+  attributes.ctimeNsec = nsec;
+  if (what === 'changed') return;
+  attributes.mtimeSec = sec;
+  attributes.mtimeNsec = nsec;
+}
+
+function directory(node: LayerNode): Map<string, MemoryNode> {
+  const { entries } = node as MemoryNode;
+  if (entries === undefined) throw new FsError('ENOTDIR');
+  return entries;
+}
+
+function resize(node: MemoryNode, size: number): void {
+  if (!Number.isSafeInteger(size) || size < 0) throw new FsError('EINVAL', { syscall: 'truncate' });
+  const { attributes } = node;
+  if (size < attributes.size) {
+    if (size < node.bytes.length) node.bytes = node.bytes.slice(0, size);
+  }
+  attributes.size = size;
+  attributes.blocks = Math.ceil(Math.min(node.bytes.length, size) / BLOCK);
+}
+
+function reserve(node: MemoryNode, end: number): void {
+  if (end <= node.bytes.length) return;
+  const grown = growTo(node.bytes.length, end);
+  const bytes = new Uint8Array(grown);
+  bytes.set(node.bytes);
+  node.bytes = bytes;
+}
+
+/** Doubling while small, so that appends are cheap; a quarter more once large. Throws ENOSPC past what an array holds. */
+function growTo(capacity: number, end: number): number {
+  if (end > 2 ** 32) throw new FsError('ENOSPC', { syscall: 'write' });
+  return Math.max(end, capacity < 1 << 20 ? capacity * 2 : capacity + (capacity >> 2));
+}
+
+class MemoryFile implements UpperFile<'sync'> {
+  readonly #node: MemoryNode;
+
+  constructor(node: MemoryNode) {
+    this.#node = node;
+  }
+
+  read(buffer: Uint8Array, position: number): number {
+    const { bytes, attributes } = this.#node;
+    const length = Math.max(0, Math.min(buffer.length, attributes.size - position));
+    const stored = bytes.subarray(Math.min(position, bytes.length), Math.min(position + length, bytes.length));
+    buffer.set(stored);
+    if (stored.length < length) buffer.fill(0, stored.length, length);
+    return length;
+  }
+
+  write(buffer: Uint8Array, position: number): number {
+    const node = this.#node;
+    const end = position + buffer.length;
+    if (buffer.length === 0) return 0;
+    reserve(node, end);
+    node.bytes.set(buffer, position);
+    node.attributes.size = Math.max(node.attributes.size, end);
+    node.attributes.blocks = Math.ceil(Math.min(node.bytes.length, node.attributes.size) / BLOCK);
+    touch(node, 'modified');
+    return buffer.length;
+  }
+
+  seek(position: number, whence: 'data' | 'hole'): number {
+    const { size } = this.#node.attributes;
+    if (position >= size || position < 0) throw new FsError('ENXIO', { syscall: 'lseek' });
+    return whence === 'data' ? position : size;
+  }
+
+  allocate(mode: AllocateMode, offset: number, length: number): void {
+    const node = this.#node;
+    const end = offset + length;
+    if (mode.punchHole || mode.zeroRange) node.bytes.fill(0, Math.min(offset, node.bytes.length), end);
+    if (!mode.keepSize && !mode.punchHole && end > node.attributes.size) resize(node, end);
+    touch(node, 'modified');
+  }
+
+  fsync(): void {}
+
+  close(): void {}
+}
+
+export class MemoryLayer implements UpperLayer<'sync'> {
+  readonly root: LayerNode;
+  readonly xattrPrefix: XattrPrefix;
+  readonly #dev: number;
+  #nextIno = 1;
+
+  constructor(options: MemoryLayerOptions = {}) {
+    this.xattrPrefix = options.xattrPrefix ?? 'trusted.overlay.';
+    this.#dev = options.dev ?? nextDev++;
+    const root = this.#node({ mode: S_IFDIR | 0o755, uid: 0, gid: 0 });
+    root.attributes.nlink = 2;
+    this.root = root;
+    if (options.from !== undefined) this.#fill(root, options.from);
+  }
+
+  lookup(dir: LayerNode, name: string): Found | undefined {
+    const node = directory(dir).get(name);
+    return node === undefined ? undefined : { node, attributes: { ...node.attributes } };
+  }
+
+  getattr(node: LayerNode): Attributes {
+    return { ...(node as MemoryNode).attributes };
+  }
+
+  readdir(dir: LayerNode): LayerEntry[] {
+    return Array.from(directory(dir), ([name, { attributes }]) => ({
+      name,
+      type: (attributes.mode & S_IFMT) >>> 12,
+      ino: attributes.ino,
+    }));
+  }
+
+  readlink(node: LayerNode): string {
+    const { attributes, target } = node as MemoryNode;
+    if (!isSymlink(attributes.mode)) throw new FsError('EINVAL', { syscall: 'readlink' });
+    return target;
+  }
+
+  open(node: LayerNode): UpperFile<'sync'> {
+    return this.openWritable(node);
+  }
+
+  openWritable(node: LayerNode): UpperFile<'sync'> {
+    const memory = node as MemoryNode;
+    if (!isRegular(memory.attributes.mode)) throw new FsError('EINVAL', { syscall: 'open' });
+    return new MemoryFile(memory);
+  }
+
+  getxattr(node: LayerNode, name: string): Uint8Array | undefined {
+    return (node as MemoryNode).xattrs?.get(name)?.slice();
+  }
+
+  listxattr(node: LayerNode): string[] {
+    const { xattrs } = node as MemoryNode;
+    return xattrs === undefined ? [] : [...xattrs.keys()];
+  }
+
+  statfs(): FileSystemStatistics {
+    const blocks = 2 ** 32;
+    return { bsize: 4096, blocks, bfree: blocks, bavail: blocks, files: 2 ** 32, ffree: 2 ** 32, namelen: 255 };
+  }
+
+  fileHandle(node: LayerNode): FileHandle {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setFloat64(0, (node as MemoryNode).attributes.ino);
+    const uuid = new Uint8Array(16);
+    new DataView(uuid.buffer).setUint32(0, this.#dev);
+    return { uuid, type: 1, bytes };
+  }
+
+  resolveHandle({ uuid, bytes }: FileHandle): number | undefined {
+    const dev = new DataView(uuid.buffer, uuid.byteOffset).getUint32(0);
+    return dev === this.#dev ? new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0) : undefined;
+  }
+
+  stage(object: NewObject): Found {
+    const node = this.#node(object);
+    return { node, attributes: { ...node.attributes } };
+  }
+
+  discard(): void {}
+
+  create({ dir, name }: { dir: LayerNode; name: string }, object: NewObject): Found {
+    if (directory(dir).has(name)) throw new FsError('EEXIST', { path: name });
+    const node = this.#node(object);
+    this.#put(dir as MemoryNode, name, node);
+    return { node, attributes: { ...node.attributes } };
+  }
+
+  commit(change: NamespaceChange): void {
+    switch (change.kind) {
+      case 'link': {
+        this.#check(change.to.dir, change.to.name, change.over);
+        this.#take(change.to.dir as MemoryNode, change.to.name);
+        this.#put(change.to.dir as MemoryNode, change.to.name, change.node as MemoryNode);
+        return;
+      }
+      case 'unlink':
+        if (!directory(change.from.dir).has(change.from.name)) throw new FsError('ENOENT', { path: change.from.name });
+        this.#take(change.from.dir as MemoryNode, change.from.name);
+        return;
+      case 'rename': {
+        const { from, to, node, over, leave } = change;
+        if (directory(from.dir).get(from.name) !== node) throw new FsError('ENOENT', { path: from.name });
+        this.#check(to.dir, to.name, over);
+        this.#take(to.dir as MemoryNode, to.name);
+        this.#take(from.dir as MemoryNode, from.name);
+        this.#put(to.dir as MemoryNode, to.name, node as MemoryNode);
+        if (leave === 'whiteout') {
+          this.#put(from.dir as MemoryNode, from.name, this.#node({ mode: 0o020000, uid: 0, gid: 0 }));
+        }
+        return;
+      }
+      case 'exchange': {
+        const { a, b } = change;
+        this.#take(a.dir as MemoryNode, a.name);
+        this.#take(b.dir as MemoryNode, b.name);
+        this.#put(a.dir as MemoryNode, a.name, b.node as MemoryNode);
+        this.#put(b.dir as MemoryNode, b.name, a.node as MemoryNode);
+      }
+    }
+  }
+
+  setattr(node: LayerNode, change: AttributeChange): void {
+    const memory = node as MemoryNode;
+    const { attributes } = memory;
+    if (change.size !== undefined) {
+      resize(memory, change.size);
+      touch(memory, 'modified');
+    }
+    if (change.uid !== undefined) attributes.uid = change.uid;
+    if (change.gid !== undefined) attributes.gid = change.gid;
+    if (change.mode !== undefined) attributes.mode = (attributes.mode & S_IFMT) | (change.mode & 0o7777);
+    touch(memory, 'changed');
+    if (change.atime !== undefined) {
+      const { sec, nsec } = change.atime === 'now' ? now() : change.atime;
+      attributes.atimeSec = sec;
+      attributes.atimeNsec = nsec;
+    }
+    if (change.mtime !== undefined) {
+      const { sec, nsec } = change.mtime === 'now' ? now() : change.mtime;
+      attributes.mtimeSec = sec;
+      attributes.mtimeNsec = nsec;
+    }
+  }
+
+  setxattr(node: LayerNode, name: string, value: Uint8Array, condition?: 'create' | 'replace'): void {
+    const memory = node as MemoryNode;
+    const exists = memory.xattrs?.has(name) === true;
+    if (condition === 'create' && exists) throw new FsError('EEXIST', { syscall: 'setxattr', path: name });
+    if (condition === 'replace' && !exists) throw new FsError('ENODATA', { syscall: 'setxattr', path: name });
+    (memory.xattrs ??= new Map()).set(name, value.slice());
+    touch(memory, 'changed');
+  }
+
+  removexattr(node: LayerNode, name: string): void {
+    const memory = node as MemoryNode;
+    if (memory.xattrs?.delete(name) !== true) throw new FsError('ENODATA', { syscall: 'removexattr', path: name });
+    touch(memory, 'changed');
+  }
+
+  fsyncdir(): void {}
+
+  sync(): void {}
+
+  #node(object: NewObject): MemoryNode {
+    return new MemoryNode(this.#dev, this.#nextIno++, object);
+  }
+
+  /** A false `over` is a bug in the caller that a host would answer with an errno; so does this layer. */
+  #check(dir: LayerNode, name: string, over: Occupant): void {
+    const exists = directory(dir).has(name);
+    if (over === 'nothing' && exists) throw new FsError('EEXIST', { path: name });
+    if (over !== 'nothing' && !exists) throw new FsError('ENOENT', { path: name });
+  }
+
+  #put(dir: MemoryNode, name: string, node: MemoryNode): void {
+    directory(dir).set(name, node);
+    if (node.entries === undefined) node.attributes.nlink++;
+    else {
+      node.attributes.nlink = Math.max(2, node.attributes.nlink);
+      dir.attributes.nlink++;
+    }
+    touch(node, 'changed');
+    touch(dir, 'modified');
+  }
+
+  #take(dir: MemoryNode, name: string): void {
+    const node = directory(dir).get(name);
+    if (node === undefined) return;
+    directory(dir).delete(name);
+    if (node.entries === undefined) node.attributes.nlink--;
+    else dir.attributes.nlink--;
+    touch(node, 'changed');
+    touch(dir, 'modified');
+  }
+
+  #fill(dir: MemoryNode, tree: MemoryTree): void {
+    for (const [name, value] of Object.entries(tree)) {
+      const { content, options } = value instanceof MemoryObject ? value : new MemoryObject(value);
+      const isTree = typeof content === 'object' && !(content instanceof Uint8Array);
+      const mode = options.mode ?? (isTree ? S_IFDIR | 0o755 : S_IFREG | 0o644);
+      const object: NewObject = { mode, uid: options.uid ?? 0, gid: options.gid ?? 0, rdev: options.rdev ?? 0 };
+      if ((mode & S_IFMT) === S_IFLNK) object.target = content as string;
+      const node = this.#node(object);
+      this.#put(dir, name, node);
+      if (isTree) this.#fill(node, content);
+      else if (isRegular(mode)) new MemoryFile(node).write(bytesOf(content), 0);
+      for (const [attribute, bytes] of Object.entries(options.xattrs ?? {}))
+        this.setxattr(node, attribute, bytesOf(bytes));
+      const { xattrs: _xattrs, mode: _mode, ...rest } = options;
+      Object.assign(node.attributes, rest);
+    }
+  }
+}
+
+function bytesOf(content: string | Uint8Array): Uint8Array {
+  return typeof content === 'string' ? encodeText(content) : content;
+}
+
+/** A layer in memory, empty or filled from a tree. */
+export function memoryLayer(options?: MemoryLayerOptions): MemoryLayer {
+  return new MemoryLayer(options);
+}

@@ -1,0 +1,82 @@
+/**
+ * How the listings of one directory's layers become one: first occurrence wins, a whiteout hides what lies below it, an
+ * opaque marker ends the descent, directories of one name accumulate. Pure; lookup.ts feeds it.
+ */
+import { DT_DIR, type EntryType } from './attributes.js';
+import { meaningOfName } from './format.js';
+import type { LayerEntry } from './layer.js';
+
+/** A visible name of a directory. */
+export interface Listed {
+  /** The layer that answers for the name, an index into the stack. */
+  layer: number;
+  type: EntryType;
+  /** Inode number in that layer. */
+  ino: number;
+  /** For a directory: the further layers, in order, that hold a directory of this name in sight. */
+  below: number[] | undefined;
+  /** Whether a layer below has something in sight under this name, so that removing it takes a whiteout. */
+  covers: boolean;
+}
+
+/** One layer's share of a merged directory. */
+export interface LayerListing {
+  layer: number;
+  entries: readonly LayerEntry[];
+  /** Names that are whiteout devices (or marked files). */
+  whiteouts: ReadonlySet<string>;
+}
+
+export interface MergedListing {
+  names: Map<string, Listed>;
+  /** Names that layer 0 hides by a whiteout of its own; true where something below is really hidden by it. */
+  whiteouts: Map<string, boolean>;
+}
+
+const NOTHING: ReadonlySet<string> = new Set();
+export { NOTHING as NO_WHITEOUTS };
+
+/** Merges listings given topmost first. */
+export function mergeListings(layers: readonly LayerListing[]): MergedListing {
+  const names = new Map<string, Listed>();
+  const whiteouts = new Map<string, boolean>();
+  const hidden = new Set<string>();
+  /** Directories that no lower one joins any more. */
+  const closed = new Set<string>();
+
+  const hide = (name: string): void => {
+    if (names.has(name) || hidden.has(name)) closed.add(name);
+    hidden.add(name);
+  };
+
+  for (const { layer, entries, whiteouts: devices } of layers) {
+    const later: string[] = [];
+    let opaque = false;
+    for (const { name, type, ino } of entries) {
+      const meaning = meaningOfName(name);
+      if (meaning.kind === 'opaque') opaque = true;
+      else if (meaning.kind === 'whiteout') later.push(meaning.of);
+      if (meaning.kind !== 'entry') continue;
+
+      const above = names.get(name);
+      if (devices.has(name)) {
+        if (above !== undefined || hidden.has(name)) closed.add(name);
+        else if (layer === 0) whiteouts.set(name, false);
+        hidden.add(name);
+      } else if (above === undefined) {
+        if (!hidden.has(name)) names.set(name, { layer, type, ino, below: undefined, covers: false });
+        else if (whiteouts.get(name) === false && !closed.has(name)) whiteouts.set(name, true);
+      } else if (!closed.has(name)) {
+        above.covers = true;
+        if (above.type === DT_DIR && type === DT_DIR) (above.below ??= []).push(layer);
+        else closed.add(name);
+      }
+    }
+    for (const name of later) {
+      if (layer === 0 && !names.has(name)) whiteouts.set(name, false);
+      hide(name); // affects only the layers below this one
+    }
+    if (opaque) break;
+  }
+  return { names, whiteouts };
+}

@@ -1,0 +1,201 @@
+/**
+ * The overlay itself: composes the operations, one file each, into one object that adapters (FUSE, 9P, WASI, the path
+ * faces) talk to. It decides nothing. Every method is an operation to be run by `runSync` or `runAsync`.
+ */
+import type { AttributeChange, Attributes, FileSystemStatistics } from './attributes.js';
+import { createObject, linkObject, type Creation } from './create.js';
+import { FsError } from './errors.js';
+import {
+  allocate,
+  copyRange,
+  fsync,
+  openFile,
+  type OpenFlags,
+  type OpenHandle,
+  read,
+  release,
+  seek,
+  write,
+} from './file.js';
+import { openRoot, Stack, type Inode, type OverlayOptions } from './inode.js';
+import type { AllocateMode } from './layer.js';
+import { getattr, lookup } from './lookup.js';
+import { entryIno, openDirectory, type DirectoryEntry } from './readdir.js';
+import { rmdir, unlink } from './remove.js';
+import { rename, type RenameFlag } from './rename.js';
+import { type Mode, type Operation, wait } from './run.js';
+import { setattr } from './setattr.js';
+import { getxattr, listxattr, removexattr, setxattr } from './xattrs.js';
+
+/** An inode and what it looks like now: the answer of everything that finds or makes an object. */
+export interface Entry {
+  inode: Inode;
+  attributes: Attributes;
+}
+
+export class Overlay<M extends Mode = Mode> {
+  /** Carries the mode in the type only: a synchronous face accepts `Overlay<'sync'>` alone. */
+  declare readonly mode: M;
+  readonly root: Inode;
+  readonly #stack: Stack;
+
+  private constructor(stack: Stack, root: Inode) {
+    this.#stack = stack;
+    this.root = root;
+  }
+
+  /** Opens the layers. Throws EINVAL for no layers, EOPNOTSUPP for a layer with a feature that is not understood. */
+  static *open<M extends Mode>(options: OverlayOptions<M>): Operation<Overlay<M>> {
+    const stack = new Stack(options);
+    return new Overlay<M>(stack, yield* openRoot(stack));
+  }
+
+  /** Whether there is an upper layer. Without one every change throws EROFS. */
+  get writable(): boolean {
+    return this.#stack.upper !== undefined;
+  }
+
+  /** Inodes held in memory now. */
+  get inodeCount(): number {
+    return this.#stack.inodeCount;
+  }
+
+  /** The entry `name` of `dir`, or undefined. Throws ENOTDIR, ENAMETOOLONG. */
+  lookup(dir: Inode, name: string): Operation<Entry | undefined> {
+    return lookup(this.#stack, dir, name);
+  }
+
+  /** Keeps an inode in memory and usable after its last name is gone, until as many calls of {@link forget}. */
+  retain(inode: Inode): void {
+    inode.references++;
+  }
+
+  /** Gives back `count` references. */
+  forget(inode: Inode, count = 1): void {
+    inode.references -= count;
+    this.#stack.drop(inode);
+  }
+
+  getattr(inode: Inode): Operation<Attributes> {
+    return getattr(this.#stack, inode);
+  }
+
+  /** Changes attributes, copying up first. `clearSetId` drops set-id bits as a write by an unprivileged caller does. */
+  setattr(inode: Inode, change: AttributeChange, clearSetId?: 'clear-set-id'): Operation<Attributes> {
+    return setattr(this.#stack, inode, change, clearSetId);
+  }
+
+  *readlink(inode: Inode): Operation<string> {
+    const { layer, node } = this.#stack.real(inode);
+    return yield* wait(layer.readlink(node));
+  }
+
+  /** Makes an object of any type but adds no umask. Throws EEXIST. A 0:0 character device is EPERM, as in the kernel. */
+  create(dir: Inode, name: string, object: Creation): Operation<Entry> {
+    return createObject(this.#stack, dir, name, object);
+  }
+
+  link(inode: Inode, dir: Inode, name: string): Operation<Entry> {
+    return linkObject(this.#stack, inode, dir, name);
+  }
+
+  unlink(dir: Inode, name: string): Operation<void> {
+    return unlink(this.#stack, dir, name);
+  }
+
+  rmdir(dir: Inode, name: string): Operation<void> {
+    return rmdir(this.#stack, dir, name);
+  }
+
+  /** Throws EXDEV where a directory's rename cannot be expressed in the upper's format. */
+  rename(fromDir: Inode, fromName: string, toDir: Inode, toName: string, flag?: RenameFlag): Operation<void> {
+    return rename(this.#stack, fromDir, fromName, toDir, toName, flag);
+  }
+
+  open(inode: Inode, flags: OpenFlags): Operation<OpenHandle> {
+    return openFile(this.#stack, inode, flags);
+  }
+
+  read(handle: OpenHandle, buffer: Uint8Array, position: number): Operation<number> {
+    return read(this.#stack, handle, buffer, position);
+  }
+
+  /** With `append`, at the end of the file whatever `position` says. */
+  write(handle: OpenHandle, buffer: Uint8Array, position: number): Operation<number> {
+    return write(this.#stack, handle, buffer, position);
+  }
+
+  seek(handle: OpenHandle, position: number, whence: 'data' | 'hole'): Operation<number> {
+    return seek(this.#stack, handle, position, whence);
+  }
+
+  allocate(handle: OpenHandle, mode: AllocateMode, offset: number, length: number): Operation<void> {
+    return allocate(this.#stack, handle, mode, offset, length);
+  }
+
+  /** Copies between two open files; returns the bytes copied, fewer at the end of the source. */
+  copyRange(
+    from: OpenHandle,
+    fromPosition: number,
+    to: OpenHandle,
+    toPosition: number,
+    length: number,
+  ): Operation<number> {
+    return copyRange(this.#stack, from, fromPosition, to, toPosition, length);
+  }
+
+  fsync(handle: OpenHandle, scope: 'data' | 'all'): Operation<void> {
+    return fsync(this.#stack, handle, scope);
+  }
+
+  release(handle: OpenHandle): Operation<void> {
+    return release(this.#stack, handle);
+  }
+
+  /** The entries of a directory as they are now, frozen; "." and ".." are the adapter's to add. */
+  readdir(dir: Inode): Operation<DirectoryEntry[]> {
+    return openDirectory(this.#stack, dir);
+  }
+
+  /** The inode number of an entry as `getattr` shows it, without keeping the inode; undefined if there is none any more. */
+  entryIno(dir: Inode, name: string): Operation<number | undefined> {
+    return entryIno(this.#stack, dir, name);
+  }
+
+  *fsyncdir(dir: Inode): Operation<void> {
+    if (dir.upper !== undefined) yield* wait(this.#stack.writable().fsyncdir(dir.upper));
+  }
+
+  /** Throws ENODATA when there is none; overlay attributes are hidden, nested ones unescaped. */
+  *getxattr(inode: Inode, name: string): Operation<Uint8Array> {
+    const value = yield* getxattr(this.#stack, inode, name);
+    if (value === undefined) throw new FsError('ENODATA', { syscall: 'getxattr' });
+    return value;
+  }
+
+  setxattr(inode: Inode, name: string, value: Uint8Array, condition?: 'create' | 'replace'): Operation<void> {
+    return setxattr(this.#stack, inode, name, value, condition);
+  }
+
+  removexattr(inode: Inode, name: string): Operation<void> {
+    return removexattr(this.#stack, inode, name);
+  }
+
+  listxattr(inode: Inode): Operation<string[]> {
+    return listxattr(this.#stack, inode);
+  }
+
+  *statfs(): Operation<FileSystemStatistics> {
+    return yield* wait(this.#stack.top.statfs());
+  }
+
+  /** Makes everything written so far durable. */
+  *sync(): Operation<void> {
+    if (this.#stack.upper !== undefined) yield* wait(this.#stack.upper.sync());
+  }
+
+  /** Closes every layer. The overlay is not used again. */
+  *close(): Operation<void> {
+    for (const layer of this.#stack.layers) if (layer.close !== undefined) yield* wait(layer.close());
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Removing names (overlayfs: dir.c, "whiteouts and opaque directories"). What exists only in the upper is unlinked; what
+ * the layers below also show is replaced by a whiteout, in one step.
+ */
+import { S_IFCHR } from './attributes.js';
+import { copyUp } from './copy-up.js';
+import { coversBelow } from './create.js';
+import { FsError } from './errors.js';
+import type { Inode, Stack } from './inode.js';
+import type { LayerNode, Occupant, Place } from './layer.js';
+import { list, require } from './lookup.js';
+import { type Operation, wait } from './run.js';
+
+/** See `Overlay.unlink`. */
+export function* unlink(stack: Stack, dir: Inode, name: string): Operation<void> {
+  const { inode } = yield* require(stack, dir, name, 'unlink');
+  if (inode.isDirectory) throw new FsError('EISDIR', { syscall: 'unlink', path: name });
+  stack.writable();
+  if (coversBelow(dir, name)) yield* copyUp(stack, dir);
+  yield* stack.namespace.hold(remove(stack, dir, name, 'unlink'));
+}
+
+/** See `Overlay.rmdir`. */
+export function* rmdir(stack: Stack, dir: Inode, name: string): Operation<void> {
+  const { inode } = yield* require(stack, dir, name, 'rmdir');
+  if (!inode.isDirectory) throw new FsError('ENOTDIR', { syscall: 'rmdir', path: name });
+  yield* checkEmpty(stack, inode, name);
+  stack.writable();
+  if (coversBelow(dir, name)) yield* copyUp(stack, dir);
+  yield* stack.namespace.hold(remove(stack, dir, name, 'rmdir'));
+}
+
+function* remove(stack: Stack, dir: Inode, name: string, syscall: 'unlink' | 'rmdir'): Operation<void> {
+  const { inode } = yield* require(stack, dir, name, syscall);
+  if (inode.isDirectory !== (syscall === 'rmdir')) {
+    throw new FsError(inode.isDirectory ? 'EISDIR' : 'ENOTDIR', { syscall, path: name });
+  }
+  if (inode.isDirectory) yield* checkEmpty(stack, inode, name); // again: somebody may have been faster
+  const covers = coversBelow(dir, name);
+  const occupant: Occupant = inode.upper === undefined ? 'nothing' : occupantOf(inode);
+  const place = { dir: dir.upper as LayerNode, name };
+  if (covers) yield* cover(stack, place, occupant, keptNode(inode));
+  else yield* wait(stack.writable().commit({ kind: 'unlink', from: place, occupant, keep: keptNode(inode) }));
+  nameVanished(stack, dir, name, inode, covers);
+}
+
+function* cover(stack: Stack, to: Place, over: Occupant, keep: LayerNode | undefined): Operation<void> {
+  const upper = stack.writable();
+  const { node } = yield* wait(upper.stage({ mode: S_IFCHR, uid: 0, gid: 0, rdev: 0 }));
+  let linked = false;
+  try {
+    yield* wait(upper.commit({ kind: 'link', node, to, over, keep }));
+    linked = true;
+  } finally {
+    if (!linked) yield* wait(upper.discard(node));
+  }
+}
+
+export function* checkEmpty(stack: Stack, dir: Inode, name: string): Operation<void> {
+  const listing = dir.listing ?? (yield* list(stack, dir));
+  if (listing.size > 0) throw new FsError('ENOTEMPTY', { syscall: 'rmdir', path: name });
+}
+
+export function occupantOf(inode: Inode): Occupant {
+  return inode.isDirectory ? 'directory' : 'non-directory';
+}
+
+/** The upper object that must outlive the loss of a name: it is open, or has other names under which we know it. */
+export function keptNode(inode: Inode): LayerNode | undefined {
+  return inode.handles > 0 || inode.links !== undefined ? inode.upper : undefined;
+}
+
+/** Updates the caches after a name is gone. */
+export function nameVanished(stack: Stack, dir: Inode, name: string, inode: Inode, covers: boolean): void {
+  const kept = keptNode(inode) !== undefined;
+  dir.listing?.delete(name);
+  if (covers) (dir.whiteouts ??= new Map()).set(name, true);
+  else dir.whiteouts?.delete(name);
+  dir.version++;
+  stack.removeDentry(inode, dir, name);
+  if (inode.dentry === undefined) {
+    stack.inodeCount--;
+    stack.unalias(inode);
+  } else if (!kept) stack.unalias(inode);
+}

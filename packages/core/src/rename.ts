@@ -1,0 +1,263 @@
+/**
+ * Renaming (overlayfs: dir.c, "renaming directories"). Whatever the move needs besides itself (copies, redirects, opaque
+ * marks) is done before it and changes nothing in view; the move is one change of the upper.
+ */
+import { S_IFDIR } from './attributes.js';
+import { copyUp, markImpure, restoreAttributes } from './copy-up.js';
+import { checkLive, coversBelow, nameAppeared, setOpaque } from './create.js';
+import { FsError } from './errors.js';
+import { meaningOfName, REDIRECT_MAX, xattrText } from './format.js';
+import type { Inode, Stack } from './inode.js';
+import type { LayerNode, Occupant } from './layer.js';
+import { list, lookup, require } from './lookup.js';
+import { byteLength } from './names.js';
+import { checkEmpty, keptNode, nameVanished, occupantOf } from './remove.js';
+import { type Operation, wait } from './run.js';
+
+/** renameat2's flags. "whiteout" is refused: whiteouts are the overlay's own business, as in the kernel. */
+export type RenameFlag = 'noreplace' | 'exchange' | 'whiteout';
+
+interface End {
+  dir: Inode;
+  name: string;
+  inode: Inode;
+}
+
+/** How a directory that moves shows the right content at its new place. */
+export type DirectoryMove =
+  | { kind: 'plain' }
+  | { kind: 'opaque' }
+  | { kind: 'redirect'; scope: 'name' | 'path' }
+  | { kind: 'cross-device' };
+
+/**
+ * What the move of a directory takes. One that merges layers must record where they are; one that does not must not
+ * begin to merge with what its new parent's layers hold under the new name.
+ */
+export function planDirectoryMove(facts: {
+  merges: boolean;
+  opaque: boolean;
+  sameParent: boolean;
+  redirect: string | undefined;
+  targetParentMerges: boolean;
+  redirectDir: 'on' | 'follow' | 'nofollow';
+}): DirectoryMove {
+  if (facts.merges) {
+    if (facts.redirectDir !== 'on') return { kind: 'cross-device' };
+    const recorded = facts.redirect !== undefined && (facts.sameParent || facts.redirect.startsWith('/'));
+    if (recorded) return { kind: 'plain' };
+    return { kind: 'redirect', scope: facts.sameParent ? 'name' : 'path' };
+  }
+  return facts.targetParentMerges && !facts.opaque ? { kind: 'opaque' } : { kind: 'plain' };
+}
+
+/** See `Overlay.rename`. */
+export function* rename(
+  stack: Stack,
+  fromDir: Inode,
+  fromName: string,
+  toDir: Inode,
+  toName: string,
+  flag?: RenameFlag,
+): Operation<void> {
+  if (flag === 'whiteout') throw new FsError('EINVAL', { syscall: 'rename', path: fromName, dest: toName });
+  for (;;) {
+    const source = (yield* require(stack, fromDir, fromName, 'rename')).inode;
+    const target = (yield* lookup(stack, toDir, toName))?.inode;
+    if (target === source) return; // two names of one object, or one name: POSIX asks for nothing to happen
+    yield* checkRename(stack, { dir: fromDir, name: fromName, inode: source }, toDir, toName, target, flag);
+    checkMovable(stack, source, fromDir, toDir);
+    if (flag === 'exchange') checkMovable(stack, target as Inode, toDir, fromDir);
+
+    yield* copyUp(stack, source);
+    yield* copyUp(stack, toDir);
+    if (flag === 'exchange') yield* copyUp(stack, target as Inode);
+    if (yield* stack.namespace.hold(commitRename(stack, fromDir, fromName, toDir, toName, flag, source, target)))
+      return;
+  }
+}
+
+function* checkRename(
+  stack: Stack,
+  from: End,
+  toDir: Inode,
+  toName: string,
+  target: Inode | undefined,
+  flag: RenameFlag | undefined,
+): Operation<void> {
+  const { inode: source } = from;
+  const fail = (code: 'EEXIST' | 'ENOENT' | 'EINVAL' | 'ENOTDIR' | 'EISDIR' | 'ENOTEMPTY'): never => {
+    throw new FsError(code, { syscall: 'rename', path: from.name, dest: toName });
+  };
+  if (target === undefined && flag === 'exchange') fail('ENOENT');
+  if (target !== undefined && flag === 'noreplace') fail('EEXIST');
+  if (source.isDirectory && isWithin(toDir, source)) fail('EINVAL');
+  if (flag === 'exchange' && target?.isDirectory === true && isWithin(from.dir, target)) fail('EINVAL');
+  if (target !== undefined && flag !== 'exchange') {
+    if (source.isDirectory && !target.isDirectory) fail('ENOTDIR');
+    if (!source.isDirectory && target.isDirectory) fail('EISDIR');
+    if (isWithin(from.dir, target)) fail('ENOTEMPTY');
+    if (target.isDirectory) yield* checkEmpty(stack, target, toName);
+  }
+  stack.writable();
+  checkLive(toDir, stack, toName);
+  if (meaningOfName(toName).kind !== 'entry') fail('EINVAL');
+}
+
+/** Whether `inode` is `ancestor` or lies below it. */
+function isWithin(inode: Inode, ancestor: Inode): boolean {
+  for (let at: Inode | undefined = inode; at !== undefined; at = at.dentry?.dir) if (at === ancestor) return true;
+  return false;
+}
+
+function movePlan(stack: Stack, inode: Inode, from: Inode, to: Inode): DirectoryMove {
+  if (!inode.isDirectory) return { kind: 'plain' };
+  const { opaque, redirect } = inode;
+  const { redirectDir } = stack;
+  const merges = inode.lower.length > 0;
+  return planDirectoryMove({
+    merges,
+    opaque,
+    redirect,
+    sameParent: from === to,
+    targetParentMerges: to.lower.length > 0,
+    redirectDir,
+  });
+}
+
+/** Refuses before anything is written what cannot be expressed. */
+function checkMovable(stack: Stack, inode: Inode, from: Inode, to: Inode): void {
+  const plan = movePlan(stack, inode, from, to);
+  const tooLong = plan.kind === 'redirect' && byteLength(redirectOf(inode, plan.scope)) > REDIRECT_MAX;
+  if (plan.kind === 'cross-device' || tooLong) throw new FsError('EXDEV', { syscall: 'rename' });
+}
+
+/** What the layers below call a directory: its name there, or its path from the overlay's root. */
+function redirectOf(inode: Inode, scope: 'name' | 'path'): string {
+  const ownName = (at: Inode): string => at.redirect ?? (at.dentry?.name as string);
+  if (scope === 'name') return ownName(inode);
+  let path = '';
+  for (let at: Inode | undefined = inode; at?.dentry !== undefined; at = at.dentry.dir) {
+    const name = ownName(at);
+    if (name.startsWith('/')) return name + path;
+    path = `/${name}${path}`;
+  }
+  return path;
+}
+
+function* prepareDirectory(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<void> {
+  const plan = movePlan(stack, inode, from, to);
+  const node = inode.upper as LayerNode;
+  if (plan.kind === 'redirect') {
+    const redirect = redirectOf(inode, plan.scope);
+    yield* wait(stack.writable().setxattr(node, `${stack.prefix}redirect`, xattrText(redirect)));
+    inode.redirect = redirect;
+  } else if (plan.kind === 'opaque') {
+    yield* setOpaque(stack, node);
+    inode.opaque = true;
+  }
+}
+
+/** Under the namespace lock. False when the names changed since they were looked up: the caller starts again. */
+function* commitRename(
+  stack: Stack,
+  fromDir: Inode,
+  fromName: string,
+  toDir: Inode,
+  toName: string,
+  flag: RenameFlag | undefined,
+  source: Inode,
+  target: Inode | undefined,
+): Operation<boolean> {
+  const sourceNow = (yield* lookup(stack, fromDir, fromName))?.inode;
+  const targetNow = (yield* lookup(stack, toDir, toName))?.inode;
+  if (sourceNow !== source || targetNow !== target || toDir.upper === undefined) return false;
+  const from: End = { dir: fromDir, name: fromName, inode: source };
+  yield* checkRename(stack, from, toDir, toName, target, flag); // emptiness and ancestry may have changed too
+
+  const node = source.upper as LayerNode;
+  yield* prepareDirectory(stack, source, fromDir, toDir);
+  if (source.hasOrigin) yield* markImpure(stack, toDir);
+  if (flag === 'exchange') yield* exchange(stack, from, { dir: toDir, name: toName, inode: target as Inode });
+  else {
+    if (target?.isDirectory === true && target.upper !== undefined) yield* clearWhiteouts(stack, toDir, toName, target);
+    const leaves = coversBelow(fromDir, fromName);
+    const occupied: Occupant = toDir.whiteouts?.has(toName) === true ? 'whiteout' : 'nothing';
+    const over = target?.upper === undefined ? occupied : occupantOf(target);
+    yield* wait(
+      stack.writable().commit({
+        kind: 'rename',
+        node,
+        from: { dir: fromDir.upper as LayerNode, name: fromName },
+        to: { dir: toDir.upper, name: toName },
+        over,
+        leave: leaves ? 'whiteout' : 'nothing',
+        keep: target === undefined ? undefined : keptNode(target),
+      }),
+    );
+    const ino = fromDir.listing?.get(fromName)?.ino ?? source.ino;
+    if (target !== undefined) nameVanished(stack, toDir, toName, target, coversBelow(toDir, toName));
+    moveName(stack, from, leaves);
+    nameAppeared(stack, toDir, toName, source, ino);
+  }
+  return true;
+}
+
+/** As {@link nameVanished}, for an inode that goes on under another name. */
+function moveName(stack: Stack, { dir, name, inode }: End, covers: boolean): void {
+  dir.listing?.delete(name);
+  if (covers) (dir.whiteouts ??= new Map()).set(name, true);
+  else dir.whiteouts?.delete(name);
+  dir.version++;
+  stack.removeDentry(inode, dir, name);
+}
+
+function* exchange(stack: Stack, a: End, b: End): Operation<void> {
+  yield* prepareDirectory(stack, b.inode, b.dir, a.dir);
+  if (b.inode.hasOrigin) yield* markImpure(stack, a.dir);
+  const place = ({ dir, name, inode }: End): { dir: LayerNode; name: string; node: LayerNode } => ({
+    dir: dir.upper as LayerNode,
+    name,
+    node: inode.upper as LayerNode,
+  });
+  yield* wait(stack.writable().commit({ kind: 'exchange', a: place(a), b: place(b) }));
+  const inos = [a, b].map(({ dir, name, inode }) => dir.listing?.get(name)?.ino ?? inode.ino);
+  const covers = [a, b].map(({ dir, name }) => coversBelow(dir, name));
+  moveName(stack, a, covers[0] as boolean);
+  moveName(stack, b, covers[1] as boolean);
+  nameAppeared(stack, a.dir, a.name, b.inode, inos[1] as number);
+  nameAppeared(stack, b.dir, b.name, a.inode, inos[0] as number);
+}
+
+/**
+ * A directory that looks empty may hold whiteouts, and no host renames over such a one. It first gives way to an empty
+ * opaque copy of itself, which looks the same.
+ */
+function* clearWhiteouts(stack: Stack, dir: Inode, name: string, target: Inode): Operation<void> {
+  const listing = target.whiteouts ?? ((yield* list(stack, target)) && target.whiteouts);
+  if (listing === undefined || listing.size === 0) return;
+  const upper = stack.writable();
+  const attributes = yield* wait(upper.getattr(target.upper as LayerNode));
+  const { uid, gid } = attributes;
+  const { node } = yield* wait(upper.stage({ mode: S_IFDIR | (attributes.mode & 0o7777), uid, gid }));
+  let linked = false;
+  try {
+    yield* setOpaque(stack, node);
+    yield* restoreAttributes(upper, node, attributes);
+    yield* wait(
+      upper.commit({
+        kind: 'link',
+        node,
+        to: { dir: dir.upper as LayerNode, name },
+        over: 'directory',
+        keep: keptNode(target),
+      }),
+    );
+    linked = true;
+  } finally {
+    if (!linked) yield* wait(upper.discard(node));
+  }
+  if (keptNode(target) === undefined) target.upper = node;
+  target.whiteouts = undefined;
+  target.opaque = true;
+}

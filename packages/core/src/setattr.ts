@@ -1,0 +1,61 @@
+/** Changing attributes: copies up first, without the data that a truncation would drop. */
+import {
+  type AttributeChange,
+  type Attributes,
+  isDirectory,
+  isRegular,
+  S_ISGID,
+  S_ISUID,
+  isSymlink,
+} from './attributes.js';
+import { copyUp } from './copy-up.js';
+import { FsError } from './errors.js';
+import type { Inode, Stack } from './inode.js';
+import { dataOf, getattr } from './lookup.js';
+import { type Operation, wait } from './run.js';
+
+/** See `Overlay.setattr`. */
+export function* setattr(
+  stack: Stack,
+  inode: Inode,
+  change: AttributeChange,
+  clearSetId?: 'clear-set-id',
+): Operation<Attributes> {
+  if (change.size !== undefined) {
+    if (isDirectory(inode.type)) throw new FsError('EISDIR', { syscall: 'truncate' });
+    if (!isRegular(inode.type)) throw new FsError('EINVAL', { syscall: 'truncate' });
+    stack.writable();
+    yield* dataOf(stack, inode); // finds a metacopy's data, which copy-up then completes
+  }
+  if (change.mode !== undefined && isSymlink(inode.type)) throw new FsError('EOPNOTSUPP', { syscall: 'chmod' });
+  yield* copyUp(stack, inode, change.size);
+  return yield* inode.lock.hold(apply(stack, inode, change, clearSetId));
+}
+
+function* apply(
+  stack: Stack,
+  inode: Inode,
+  change: AttributeChange,
+  clearSetId: 'clear-set-id' | undefined,
+): Operation<Attributes> {
+  const node = yield* copyUp(stack, inode);
+  const upper = stack.writable();
+  let wanted = change;
+  if (clearSetId !== undefined && change.mode === undefined) {
+    const { mode } = yield* wait(upper.getattr(node));
+    const kept = withoutSetId(mode);
+    if (kept !== mode) wanted = { ...change, mode: kept & 0o7777 };
+  }
+  yield* wait(upper.setattr(node, wanted));
+  return yield* getattr(stack, inode);
+}
+
+/**
+ * A mode as a write by an unprivileged process leaves it: set-group-id stays where the group may not execute, since
+ * there it marks mandatory locking instead. Directories keep theirs.
+ */
+export function withoutSetId(mode: number): number {
+  if (!isRegular(mode)) return mode;
+  const cleared = mode & ~S_ISUID;
+  return (mode & 0o010) === 0 ? cleared : cleared & ~S_ISGID;
+}

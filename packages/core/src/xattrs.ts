@@ -1,0 +1,57 @@
+/**
+ * Extended attributes as users see them: the overlay's own are hidden, and a user's overlay attributes (those of a nested
+ * overlay) are escaped ("Nesting overlayfs mounts").
+ */
+import { copyUp } from './copy-up.js';
+import { FsError } from './errors.js';
+import { escapeXattr, unescapeXattr } from './format.js';
+import type { Inode, Stack } from './inode.js';
+import { type Operation, wait } from './run.js';
+
+/** Linux's limits (`XATTR_NAME_MAX`, `XATTR_SIZE_MAX`), in bytes. */
+export const XATTR_NAME_MAX = 255;
+export const XATTR_SIZE_MAX = 65536;
+
+export function* getxattr(stack: Stack, inode: Inode, name: string): Operation<Uint8Array | undefined> {
+  const { layer, node } = stack.real(inode);
+  return yield* wait(layer.getxattr(node, escapeXattr(name, stack.prefix)));
+}
+
+export function* listxattr(stack: Stack, inode: Inode): Operation<string[]> {
+  const { layer, node } = stack.real(inode);
+  const shown: string[] = [];
+  for (const name of yield* wait(layer.listxattr(node))) {
+    const own = unescapeXattr(name, stack.prefix);
+    if (own !== undefined) shown.push(own);
+  }
+  return shown;
+}
+
+export function* setxattr(
+  stack: Stack,
+  inode: Inode,
+  name: string,
+  value: Uint8Array,
+  condition?: 'create' | 'replace',
+): Operation<void> {
+  const upper = stack.writable();
+  const escaped = escapeXattr(name, stack.prefix);
+  if (escaped.length > XATTR_NAME_MAX) throw new FsError('ERANGE', { syscall: 'setxattr', path: name });
+  if (value.length > XATTR_SIZE_MAX) throw new FsError('E2BIG', { syscall: 'setxattr', path: name });
+  if (condition !== undefined) {
+    const exists = (yield* getxattr(stack, inode, name)) !== undefined;
+    if (condition === 'create' && exists) throw new FsError('EEXIST', { syscall: 'setxattr', path: name });
+    if (condition === 'replace' && !exists) throw new FsError('ENODATA', { syscall: 'setxattr', path: name });
+  }
+  const node = yield* copyUp(stack, inode);
+  yield* wait(upper.setxattr(node, escaped, value, condition));
+}
+
+export function* removexattr(stack: Stack, inode: Inode, name: string): Operation<void> {
+  const upper = stack.writable();
+  if ((yield* getxattr(stack, inode, name)) === undefined) {
+    throw new FsError('ENODATA', { syscall: 'removexattr', path: name }); // and nothing is copied up for it
+  }
+  const node = yield* copyUp(stack, inode);
+  yield* wait(upper.removexattr(node, escapeXattr(name, stack.prefix)));
+}
