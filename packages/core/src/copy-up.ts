@@ -73,6 +73,7 @@ function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, hasOrigin: boole
   inode.upper = node;
   const listed = dir.listing?.get(name);
   if (listed !== undefined) {
+    if (inode.isDirectory) listed.below = [listed.layer, ...(listed.below ?? [])];
     listed.layer = 0;
     listed.covers = true;
   }

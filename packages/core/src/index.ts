@@ -32,6 +32,7 @@ export {
   type Time,
 } from './attributes.js';
 export type { Creation } from './create.js';
+export { type Change, diff, type DiffOptions } from './diff.js';
 export { codeOf, type ErrorCode, type ErrorContext, errnoOf, FsError, isFsError } from './errors.js';
 export type { OpenFlags, OpenHandle } from './file.js';
 export type { XattrPrefix } from './format.js';
@@ -54,6 +55,7 @@ export type {
 export { MemoryLayer, type MemoryLayerOptions, memoryLayer, MemoryObject, type MemoryTree } from './memory.js';
 export { byteLength, checkName, decodeName, encodeName, NAME_MAX, SYMLINK_MAX } from './names.js';
 export { type Entry, Overlay } from './overlay.js';
+export { Dirent, type FileContent, promisesFs, type PromisesFs, Stats, syncFs, type SyncFs } from './paths.js';
 export type { DirectoryEntry } from './readdir.js';
 export type { RenameFlag } from './rename.js';
 export { type Answer, type Mode, type Operation, runAsync, runSync, wait } from './run.js';

@@ -5,11 +5,11 @@
  */
 import { type Attributes, isDirectory, S_IFMT } from './attributes.js';
 import { FsError } from './errors.js';
-import { unknownXattr, OVERRIDE_XATTRS, type XattrPrefix } from './format.js';
+import type { XattrPrefix } from './format.js';
 import type { Layer, LayerNode, UpperLayer } from './layer.js';
 import { Mutex } from './lock.js';
 import type { Listed } from './merge.js';
-import { type Mode, type Operation, wait } from './run.js';
+import type { Mode } from './run.js';
 
 export interface OverlayOptions<M extends Mode = Mode> {
   /** Read-only layers, topmost first. Any number. */
@@ -127,12 +127,14 @@ export class Stack {
   readonly #fileSystems = new Map<number, number>();
   readonly #foldedInos = new Map<string, number>();
 
-  constructor(options: OverlayOptions) {
+  /** `sealed`, in place of an upper, is read as one but never written. */
+  constructor(options: OverlayOptions, sealed?: Layer) {
     const { lower, upper, redirectDir, xattrPrefix, fsync } = options;
-    if (lower.length === 0 && upper === undefined) throw new FsError('EINVAL', { syscall: 'overlay' });
+    const first = upper ?? sealed;
+    if (lower.length === 0 && first === undefined) throw new FsError('EINVAL', { syscall: 'overlay' });
     this.upper = upper;
-    this.layers = upper === undefined ? [...lower] : [upper, ...lower];
-    this.firstLower = upper === undefined ? 0 : 1;
+    this.layers = first === undefined ? [...lower] : [first, ...lower];
+    this.firstLower = first === undefined ? 0 : 1;
     this.prefix = upper?.xattrPrefix ?? xattrPrefix ?? 'trusted.overlay.';
     this.redirectDir = redirectDir ?? 'on';
     this.durableCopyUp = fsync !== 'volatile';
@@ -237,27 +239,4 @@ export class Stack {
     if (inode.alias !== undefined) this.aliases.delete(inode.alias);
     inode.alias = undefined;
   }
-}
-
-/** Opens the root: the topmost root's attributes over every layer, after refusing what is not understood. */
-export function* openRoot(stack: Stack): Operation<Inode> {
-  for (let index = 0; index < stack.layers.length; index++) {
-    const layer = stack.layer(index);
-    const names = yield* wait(layer.listxattr(layer.root));
-    if (names.length === 0) continue;
-    const unknown = unknownXattr(names, stack.prefix);
-    if (unknown !== undefined) throw new FsError('EOPNOTSUPP', { syscall: 'overlay', path: unknown });
-    if (OVERRIDE_XATTRS.some((name) => names.includes(name))) stack.overrides.add(index);
-  }
-  const attributes = yield* wait(stack.top.getattr(stack.top.root));
-  const lower: Real[] = [];
-  for (let index = stack.firstLower; index < stack.layers.length; index++) {
-    lower.push({ layer: index, node: stack.layer(index).root });
-  }
-  const root = stack.newInode(attributes.mode, 0, stack.upper?.root, lower);
-  const origin = lower[0];
-  const shown = origin === undefined ? attributes : yield* wait(stack.layer(origin.layer).getattr(origin.node));
-  root.ino = stack.presentIno(shown.dev, shown.ino);
-  stack.root = root;
-  return root;
 }

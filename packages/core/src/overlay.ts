@@ -17,7 +17,7 @@ import {
   seek,
   write,
 } from './file.js';
-import { openRoot, Stack, type Inode, type OverlayOptions } from './inode.js';
+import { type Inode, type OverlayOptions, Stack } from './inode.js';
 import type { AllocateMode } from './layer.js';
 import { getattr, lookup } from './lookup.js';
 import { entryIno, openDirectory, type DirectoryEntry } from './readdir.js';
@@ -25,6 +25,7 @@ import { rmdir, unlink } from './remove.js';
 import { rename, type RenameFlag } from './rename.js';
 import { type Mode, type Operation, wait } from './run.js';
 import { setattr } from './setattr.js';
+import { openRoot } from './super.js';
 import { getxattr, listxattr, removexattr, setxattr } from './xattrs.js';
 
 /** An inode and what it looks like now: the answer of everything that finds or makes an object. */

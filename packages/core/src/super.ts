@@ -1,0 +1,31 @@
+/** Opening an overlay (overlayfs: super.c): looks at every layer's root and refuses what is not understood. */
+import { FsError } from './errors.js';
+import { OVERRIDE_XATTRS, unknownXattr } from './format.js';
+import type { Inode, Real, Stack } from './inode.js';
+import { readMarks } from './lookup.js';
+import { type Operation, wait } from './run.js';
+
+/** Opens the root: the topmost root's attributes over every layer, after refusing what is not understood. */
+export function* openRoot(stack: Stack): Operation<Inode> {
+  for (let index = 0; index < stack.layers.length; index++) {
+    const layer = stack.layer(index);
+    const names = yield* wait(layer.listxattr(layer.root));
+    if (names.length === 0) continue;
+    const unknown = unknownXattr(names, stack.prefix);
+    if (unknown !== undefined) throw new FsError('EOPNOTSUPP', { syscall: 'overlay', path: unknown });
+    if (OVERRIDE_XATTRS.some((name) => names.includes(name))) stack.overrides.add(index);
+  }
+  const attributes = yield* wait(stack.top.getattr(stack.top.root));
+  const lower: Real[] = [];
+  for (let index = stack.firstLower; index < stack.layers.length; index++) {
+    lower.push({ layer: index, node: stack.layer(index).root });
+  }
+  const upperRoot = stack.firstLower === 0 ? undefined : stack.top.root;
+  const root = stack.newInode(attributes.mode, 0, upperRoot, lower);
+  const origin = lower[0];
+  const shown = origin === undefined ? attributes : yield* wait(stack.layer(origin.layer).getattr(origin.node));
+  root.ino = stack.presentIno(shown.dev, shown.ino);
+  if (upperRoot !== undefined) root.impure = (yield* readMarks(stack, { layer: 0, node: upperRoot })).impure;
+  stack.root = root;
+  return root;
+}
