@@ -1,0 +1,111 @@
+/**
+ * The system calls of mounting and of serving a mount. `readInto` and `writeFrom` are the two that every FUSE request
+ * passes, so they throw nothing and allocate nothing.
+ */
+import { type CString, addressOf, bind, cString, checked, errno, fixedBuffer } from './libc.js';
+
+type FdCall = (fd: number, ...rest: number[]) => number;
+type BufferCall = (fd: number, buffer: Uint8Array, length: number) => number;
+
+const c = {
+  mount: bind<(source: CString, target: CString, type: CString, flags: number, data: CString | null) => number>(
+    'int mount(const char *, const char *, const char *, uint64_t, const char *)',
+  ),
+  umount2: bind<(target: CString, flags: number) => number>('int umount2(const char *, int)'),
+  open: bind<(path: CString, flags: number, mode: number) => number>('int open(const char *, int, uint)'),
+  read: bind<BufferCall>('int64_t read(int, void *, uint64_t)'),
+  write: bind<BufferCall>('int64_t write(int, void *, uint64_t)'),
+  ioctl: bind<(fd: number, request: number, buffer: ArrayBufferView) => number>('int ioctl(int, uint64_t, void *)'),
+  ioctlValue: bind<FdCall>('int ioctl(int, uint64_t, int64_t)'),
+  socketpair: bind<(domain: number, type: number, protocol: number, pair: Int32Array) => number>(
+    'int socketpair(int, int, int, void *)',
+  ),
+  recvmsg: bind<(fd: number, message: ArrayBufferView, flags: number) => number>('int64_t recvmsg(int, void *, int)'),
+  fcntl: bind<FdCall>('int fcntl(int, int, int64_t)'),
+  poll: bind<(fds: Int32Array, count: number, timeout: number) => number>('int poll(void *, uint64_t, int)'),
+};
+
+export function mount(source: string, target: string, fstype: string, flags: number, data: string): void {
+  checked(c.mount(cString(source), cString(target), cString(fstype), flags, cString(data)), 'mount', target);
+}
+
+export function umount2(target: string, flags: number): void {
+  checked(c.umount2(cString(target), flags), 'umount2', target);
+}
+
+/** Follows symbolic links, as `open` does: for paths that the user gave, never for what lies in a layer. */
+export function open(path: string, flags: number, mode = 0): number {
+  return checked(c.open(cString(path), flags, mode), 'open', path);
+}
+
+/** Reads up to `length` bytes into the start of `buffer`. Returns the bytes read, or the negative errno. */
+export function readInto(fd: number, buffer: Uint8Array, length: number): number {
+  const n = c.read(fd, buffer, length);
+  return n < 0 ? -errno() : n;
+}
+
+/** Writes `length` bytes from the start of `buffer`. Returns the bytes written, or the negative errno. */
+export function writeFrom(fd: number, buffer: Uint8Array, length: number): number {
+  const n = c.write(fd, buffer, length);
+  return n < 0 ? -errno() : n;
+}
+
+/** An ioctl whose argument is a structure. Returns what the call returns. */
+export function ioctl(fd: number, request: number, buffer: ArrayBufferView): number {
+  return checked(c.ioctl(fd, request, buffer), 'ioctl');
+}
+
+/** An ioctl whose argument is a number. Returns the negative errno when it fails: most are probes. */
+export function ioctlValue(fd: number, request: number, value: number): number {
+  const result = c.ioctlValue(fd, request, value);
+  return result < 0 ? -errno() : result;
+}
+
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_CLOEXEC = 0o2000000;
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+
+/** Two connected Unix sockets, closed on exec (a child gets one through its `stdio`). */
+export function socketpair(): [number, number] {
+  const pair = new Int32Array(2);
+  checked(c.socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 'socketpair');
+  return [pair[0] as number, pair[1] as number];
+}
+
+/** Waits for one message on the socket. The descriptor it carries (closed on exec), or undefined if it has none. */
+export function receiveFd(socketFd: number): number | undefined {
+  const data = fixedBuffer(8);
+  const control = fixedBuffer(64);
+  const vector = new BigUint64Array([addressOf(data), 8n]);
+  // struct msghdr: name, namelen, iov, iovlen, control, controllen, flags, each in 8 bytes
+  const message = new BigUint64Array([0n, 0n, addressOf(vector), 1n, addressOf(control), 64n, 0n]);
+  const n = checked(c.recvmsg(socketFd, message, MSG_CMSG_CLOEXEC), 'recvmsg');
+  // struct cmsghdr: length in 8 bytes, level, type, then the descriptors
+  const carriesFd = n > 0 && (message[5] as bigint) >= 20n;
+  if (!carriesFd || control.readInt32LE(8) !== SOL_SOCKET || control.readInt32LE(12) !== SCM_RIGHTS) return undefined;
+  return control.readInt32LE(16);
+}
+
+export function fcntl(fd: number, command: number, argument = 0): number {
+  return checked(c.fcntl(fd, command, argument), 'fcntl');
+}
+
+export interface PollRequest {
+  fd: number;
+  /** POLLIN 1, POLLOUT 4. */
+  events: number;
+}
+
+/** Waits until one is ready or `timeoutMs` have passed (−1: for ever). Returns each one's events, or the negative errno. */
+export function poll(requests: readonly PollRequest[], timeoutMs: number): number[] | number {
+  const fds = new Int32Array(requests.length * 2);
+  requests.forEach(({ fd, events }, i) => {
+    fds[i * 2] = fd;
+    fds[i * 2 + 1] = events;
+  });
+  if (c.poll(fds, requests.length, timeoutMs) < 0) return -errno();
+  return requests.map((_, i) => (fds[i * 2 + 1] as number) >>> 16);
+}
