@@ -1,0 +1,95 @@
+/**
+ * An open file of a host layer: one descriptor, always read and written at explicit positions, so that its own offset
+ * means nothing.
+ */
+import { type AllocateMode, FsError, type LayerFile, type UpperFile } from '@ovl/core';
+import {
+  SEEK_DATA,
+  SEEK_HOLE,
+  close,
+  copyFileRangeOrErrno,
+  errorOf,
+  fallocate,
+  fdatasync,
+  fsync,
+  ftruncate,
+  ioctlValue,
+  lseek,
+  lseekOrErrno,
+  pread,
+  pwrite,
+  statxFd,
+} from './syscalls.js';
+
+export class HostFile implements UpperFile<'sync'> {
+  readonly fd: number;
+  #open = true;
+
+  constructor(fd: number) {
+    this.fd = fd;
+  }
+
+  read(buffer: Uint8Array, position: number): number {
+    return pread(this.fd, buffer, position);
+  }
+
+  seek(position: number, whence: 'data' | 'hole'): number {
+    return lseek(this.fd, position, whence === 'data' ? SEEK_DATA : SEEK_HOLE);
+  }
+
+  write(buffer: Uint8Array, position: number): number {
+    return pwrite(this.fd, buffer, position);
+  }
+
+  allocate(mode: AllocateMode, offset: number, length: number): void {
+    fallocate(this.fd, (mode.keepSize ? 1 : 0) | (mode.punchHole ? 2 : 0) | (mode.zeroRange ? 16 : 0), offset, length);
+  }
+
+  fsync(scope: 'data' | 'all'): void {
+    if (scope === 'data') fdatasync(this.fd);
+    else fsync(this.fd);
+  }
+
+  close(): void {
+    // Twice would close somebody else's file: the number may have been given out again.
+    if (this.#open) close(this.fd);
+    this.#open = false;
+  }
+}
+
+const FICLONE = 0x40049409;
+const ENXIO = 6;
+/** "Not between these two files": the caller copies by hand. */
+const cannot = new Set([-18 /* EXDEV */, -22 /* EINVAL */, -25 /* ENOTTY */, -38 /* ENOSYS */, -95 /* EOPNOTSUPP */]);
+
+/** Copies the first `length` bytes into the empty file `to` within the kernel, keeping holes. False if it cannot. */
+export function copyData(from: LayerFile<'sync'>, to: UpperFile<'sync'>, length: number): boolean {
+  if (from.fd === undefined || to.fd === undefined) return false;
+  if (ioctlValue(to.fd, FICLONE, from.fd) === 0) {
+    if (statxFd(to.fd).size !== length) ftruncate(to.fd, length);
+    return true;
+  }
+  return copyRanges(from.fd, to.fd, length);
+}
+
+function copyRanges(from: number, to: number, length: number): boolean {
+  for (let at = 0; at < length; ) {
+    const start = lseekOrErrno(from, at, SEEK_DATA);
+    if (start === -ENXIO || start >= length) break; // a hole up to the end
+    if (start < 0) return false;
+    at = start;
+    const hole = lseekOrErrno(from, start, SEEK_HOLE);
+    const end = Math.min(hole < 0 ? length : hole, length);
+    while (at < end) {
+      const copied = copyFileRangeOrErrno(from, to, at, end - at);
+      if (copied < 0) {
+        if (cannot.has(copied)) return false;
+        throw errorOf(-copied, 'copy_file_range');
+      }
+      if (copied === 0) throw new FsError('EIO', { syscall: 'copy_file_range' }); // the source shrank meanwhile
+      at += copied;
+    }
+  }
+  ftruncate(to, length);
+  return true;
+}

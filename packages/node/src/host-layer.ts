@@ -1,0 +1,169 @@
+/**
+ * A directory of the host as a read-only layer. Each method is the one system call that it is named after, made
+ * relative to a directory's descriptor (host-nodes.ts). What lies on other file systems mounted inside is part of the
+ * layer, with its own `dev`.
+ */
+import {
+  type Attributes,
+  DT_DIR,
+  DT_LNK,
+  DT_REG,
+  type FileHandle,
+  type FileSystemStatistics,
+  type Found,
+  FsError,
+  type Layer,
+  type LayerEntry,
+  type LayerFile,
+  type LayerNode,
+} from '@ovl/core';
+import { HostFile } from './host-file.js';
+import { fileSystemUuid, inodeOfHandle, nameToHandle } from './host-handles.js';
+import { HostNode, checkEntry, directories, hostNode, locate, locateByName } from './host-nodes.js';
+import { readEntries } from './host-readdir.js';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  close,
+  errorOf,
+  fstatfs,
+  getxattr,
+  listxattr,
+  openat,
+  readlinkat,
+  reopen,
+  statxOrErrno,
+} from './syscalls.js';
+
+const ENOENT = 2;
+
+/** Opens the directory at `path` (symbolic links in the path itself are followed) as a read-only layer. */
+export function hostLayer(path: string): Layer<'sync'> {
+  return new HostLayer(path, openat(AT_FDCWD, path, O_PATH | O_DIRECTORY));
+}
+
+/** What the read-only layer and the upper share. */
+export class HostLayer implements Layer<'sync'> {
+  readonly root: HostNode;
+  /** UUIDs of the file systems met, by mount: a layer has few. */
+  readonly #uuids = new Map<number, Uint8Array>();
+
+  /** `fd` is an O_PATH descriptor of the directory, from now on the layer's. */
+  constructor(path: string, fd: number) {
+    this.root = new HostNode(undefined, path, DT_DIR);
+    this.root.fd = fd;
+  }
+
+  lookup(dir: LayerNode, name: string): Found | undefined {
+    const parent = hostNode(dir);
+    const found = statxOrErrno(directories.fd(parent), checkEntry(name), AT_SYMLINK_NOFOLLOW);
+    if (typeof found !== 'number') return { node: new HostNode(parent, name, found.mode >> 12), attributes: found };
+    if (found === ENOENT) return undefined;
+    throw errorOf(found, 'statx', name);
+  }
+
+  getattr(node: LayerNode): Attributes {
+    const { fd, name } = locate(hostNode(node));
+    const found = statxOrErrno(fd, name, name === '' ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW);
+    if (typeof found === 'number') throw errorOf(found, 'statx', name);
+    return found;
+  }
+
+  readdir(dir: LayerNode): LayerEntry[] {
+    const fd = this.openDirectory(hostNode(dir));
+    try {
+      return readEntries(fd);
+    } finally {
+      close(fd);
+    }
+  }
+
+  readlink(node: LayerNode): string {
+    const link = hostNode(node);
+    if (link.type !== DT_LNK) throw new FsError('EINVAL', { syscall: 'readlink', path: link.name });
+    const { fd, name } = locate(link);
+    return readlinkat(fd, name);
+  }
+
+  open(node: LayerNode): LayerFile<'sync'> {
+    return new HostFile(this.openRegular(hostNode(node), O_RDONLY));
+  }
+
+  getxattr(node: LayerNode, name: string): Uint8Array | undefined {
+    const at = locateByName(hostNode(node));
+    return getxattr(at.fd, at.name, name);
+  }
+
+  listxattr(node: LayerNode): string[] {
+    const at = locateByName(hostNode(node));
+    return listxattr(at.fd, at.name);
+  }
+
+  statfs(): FileSystemStatistics {
+    return fstatfs(this.root.fd);
+  }
+
+  fileHandle(node: LayerNode): FileHandle | undefined {
+    const object = hostNode(node);
+    const at = locate(object);
+    const raw = nameToHandle(at.fd, at.name);
+    if (raw === undefined) return undefined;
+    let uuid = this.#uuids.get(raw.mountId);
+    if (uuid === undefined) {
+      uuid = this.#readUuid(object);
+      this.#uuids.set(raw.mountId, uuid);
+    }
+    return { uuid, type: raw.type, bytes: raw.bytes };
+  }
+
+  resolveHandle(handle: FileHandle): number | undefined {
+    const fd = this.openDirectory(this.root);
+    try {
+      const uuid = fileSystemUuid(fd);
+      return handle.uuid.every((byte, i) => byte === uuid[i]) ? inodeOfHandle(fd, handle) : undefined;
+    } finally {
+      close(fd);
+    }
+  }
+
+  close(): void {
+    directories.forgetTree(this.root);
+    close(this.root.fd);
+    this.root.fd = -1;
+  }
+
+  /** A descriptor to read or sync the directory with; the cached ones are O_PATH. The caller closes it. */
+  protected openDirectory(dir: HostNode): number {
+    return openat(directories.fd(dir), '.', O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  }
+
+  /** Opens a regular file. O_NONBLOCK is for the FIFO that somebody may have put in its place since the lookup. */
+  protected openRegular(node: HostNode, access: number): number {
+    if (node.type !== DT_REG) {
+      throw new FsError(node.type === DT_DIR ? 'EISDIR' : 'EINVAL', { syscall: 'open', path: node.name });
+    }
+    const { fd, name } = locate(node);
+    return name === '' ? reopen(fd, access | O_NONBLOCK) : openat(fd, name, access | O_NOFOLLOW | O_NONBLOCK);
+  }
+
+  /** By the object itself where it can be opened harmlessly, else by its directory. */
+  #readUuid(node: HostNode): Uint8Array {
+    const fd =
+      node.type === DT_DIR
+        ? this.openDirectory(node)
+        : node.type === DT_REG || node.parent === undefined
+          ? this.openRegular(node, O_RDONLY)
+          : this.openDirectory(node.parent);
+    try {
+      return fileSystemUuid(fd);
+    } finally {
+      close(fd);
+    }
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * How objects of a host layer are reached: a node is a name in a parent node, and a directory in use has a descriptor,
+ * so that every system call gets a descriptor and a single name. No path is ever built, hence no path is too long, and
+ * no component is followed if it is (or has just been replaced by) a symbolic link. Descriptors of directories are
+ * cached, bounded over all layers of the thread; the chain of parents opens a forgotten one again.
+ */
+import { DT_DIR, type EntryType, FsError, type LayerNode } from '@ovl/core';
+import { O_DIRECTORY, O_NOFOLLOW, O_PATH, close, openFileLimit, openat } from './syscalls.js';
+
+const ESTALE = 'ESTALE';
+
+export class HostNode {
+  /** Undefined for the root of a layer, and for what has lost its name. */
+  parent: HostNode | undefined;
+  name: string;
+  readonly type: EntryType;
+  /** An O_PATH descriptor of the object itself, or −1. */
+  fd = -1;
+  /** Where the cache has it, or −1: `fd` then belongs to the node (a root, or an object without a name). */
+  slot = -1;
+  /** Used since the cache's hand last came by. */
+  recent = false;
+  /** Above 0 while a call with several directories needs the descriptor to stay. */
+  pins = 0;
+  /** Directories of an upper: the group that new entries get, or -1 for the creator's own. Undefined until known. */
+  inheritedGid: number | undefined = undefined;
+
+  constructor(parent: HostNode | undefined, name: string, type: EntryType) {
+    this.parent = parent;
+    this.name = name;
+    this.type = type;
+  }
+}
+
+/** The node that core passes back; it has no others of this layer. */
+export function hostNode(node: LayerNode): HostNode {
+  return node as HostNode;
+}
+
+/** Second-chance ("clock") replacement: a hit costs one store, where a list ordered by use would cost two map updates. */
+export class DirectoryCache {
+  readonly #slots: HostNode[] = [];
+  readonly #capacity: number;
+  #hand = 0;
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  get size(): number {
+    return this.#slots.length;
+  }
+
+  /** A descriptor of the directory, valid until the next call of this method unless the node is pinned. */
+  fd(node: HostNode): number {
+    if (node.fd >= 0) {
+      node.recent = true;
+      return node.fd;
+    }
+    return this.#open(node);
+  }
+
+  pin(node: HostNode): number {
+    const fd = this.fd(node);
+    node.pins++;
+    return fd;
+  }
+
+  unpin(node: HostNode): void {
+    node.pins--;
+  }
+
+  /** Opens the chain of parents from the nearest open one down, by a loop: trees are deeper than the stack allows. */
+  #open(node: HostNode): number {
+    const missing: HostNode[] = [];
+    let at = node;
+    while (at.fd < 0) {
+      if (at.parent === undefined) throw new FsError(ESTALE, { syscall: 'openat', path: node.name });
+      missing.push(at);
+      at = at.parent;
+    }
+    let fd = at.fd;
+    for (let i = missing.length - 1; i >= 0; i--) {
+      const next = missing[i] as HostNode;
+      if (next.type !== DT_DIR) throw new FsError('ENOTDIR', { syscall: 'openat', path: next.name });
+      fd = openat(fd, next.name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+      next.fd = fd; // from here on `at` may lose its descriptor: it is not needed any more
+      this.#insert(next);
+    }
+    return fd;
+  }
+
+  #insert(node: HostNode): void {
+    node.recent = true;
+    if (this.#slots.length < this.#capacity) {
+      node.slot = this.#slots.push(node) - 1;
+      return;
+    }
+    const slot = this.#victim();
+    const old = this.#slots[slot] as HostNode;
+    close(old.fd);
+    old.fd = old.slot = -1;
+    this.#slots[slot] = node;
+    node.slot = slot;
+  }
+
+  #victim(): number {
+    for (;;) {
+      const slot = this.#hand;
+      this.#hand = slot + 1 < this.#slots.length ? slot + 1 : 0;
+      const node = this.#slots[slot] as HostNode;
+      if (!node.recent && node.pins === 0) return slot;
+      node.recent = false;
+    }
+  }
+
+  /** Takes the directory out and leaves its descriptor, if it had one, to the caller. */
+  release(node: HostNode): void {
+    if (node.slot < 0) return;
+    const last = this.#slots.pop() as HostNode;
+    if (last !== node) {
+      this.#slots[node.slot] = last;
+      last.slot = node.slot;
+    }
+    if (this.#hand >= this.#slots.length) this.#hand = 0;
+    node.slot = -1;
+  }
+
+  /** Closes the descriptor of a directory that is gone. */
+  forget(node: HostNode): void {
+    if (node.slot < 0) return;
+    this.release(node);
+    close(node.fd);
+    node.fd = -1;
+  }
+
+  /** Closes the descriptors of everything below `root`, when its layer is closed. */
+  forgetTree(root: HostNode): void {
+    for (const node of [...this.#slots]) {
+      let at: HostNode | undefined = node;
+      while (at !== undefined && at !== root) at = at.parent;
+      if (at === root) this.forget(node);
+    }
+  }
+}
+
+/** One for all layers of the thread: each of 500 layers may not take its own share of the descriptors. */
+export const directories: DirectoryCache = new DirectoryCache(
+  Math.min(Math.max(Math.floor(openFileLimit() / 4), 64), 4096),
+);
+
+/** Where a system call finds an object: a descriptor and a name, or with an empty name the descriptor's own object. */
+export interface Location {
+  fd: number;
+  name: string;
+}
+
+// One object for life: a location is used at once, and never across another.
+const location: Location = { fd: -1, name: '' };
+
+/** For calls that know AT_EMPTY_PATH. */
+export function locate(node: HostNode): Location {
+  if (node.fd >= 0) {
+    node.recent = true;
+    location.fd = node.fd;
+    location.name = '';
+  } else {
+    location.fd = directories.fd(parentOf(node));
+    location.name = node.name;
+  }
+  return location;
+}
+
+/** For calls that need a name wherever there is one: "." names a directory, an empty name only what lost its own. */
+export function locateByName(node: HostNode): Location {
+  locate(node);
+  if (location.name === '' && node.type === DT_DIR) location.name = '.';
+  return location;
+}
+
+export function parentOf(node: HostNode): HostNode {
+  if (node.parent === undefined) throw new FsError(ESTALE, { path: node.name });
+  return node.parent;
+}
+
+/** Throws EINVAL for what would lead out of the directory. Core has checked names; a layer's walls do not rest on that. */
+export function checkEntry(name: string): string {
+  if (name === '' || name === '.' || name === '..' || name.includes('/')) throw new FsError('EINVAL', { path: name });
+  return name;
+}
