@@ -1,0 +1,309 @@
+/**
+ * A directory of the host as the writable layer, in the kernel's format: names of the merged view in the upper directory,
+ * everything without a name in the work directory (work-dir.ts). Making objects is host-create.ts, changing names
+ * host-commit.ts, and what must hold before any of it upper-guard.ts.
+ */
+import {
+  type AttributeChange,
+  DT_DIR,
+  DT_REG,
+  type Found,
+  type LayerFile,
+  type LayerNode,
+  type NamespaceChange,
+  type NewObject,
+  type Place,
+  S_ISGID,
+  type UpperFile,
+  type UpperLayer,
+  isFsError,
+} from '@ovl/core';
+import { commitExchange, commitLink, commitRename, commitUnlink } from './host-commit.js';
+import { type Surroundings, arrivesAsAsked, isWhiteout, make, settle } from './host-create.js';
+import { HostFile, copyData } from './host-file.js';
+import { HostLayer } from './host-layer.js';
+import { HostNode, checkEntry, directories, hostNode, locate, locateByName, parentOf } from './host-nodes.js';
+import { KeptDescriptors } from './kept-descriptors.js';
+import {
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  RENAME_NOREPLACE,
+  close,
+  fchmodat,
+  fchownat,
+  fsync,
+  ftruncate,
+  openat,
+  removexattr,
+  renameat2,
+  setxattr,
+  statxAt,
+  statxFd,
+  syncfs,
+  unlinkatOrErrno,
+  utimensat,
+} from './syscalls.js';
+import { type GuardedDirectory, checkIncompatible, checkKernelMounts, checkPlacement, lock } from './upper-guard.js';
+import { WorkDirectory } from './work-dir.js';
+
+export interface HostUpperOptions {
+  upper: string;
+  /** An empty directory, or one of earlier use, on the same file system; ours alone. */
+  work: string;
+  /** Keep overlay attributes under "user.overlay.", as the kernel's mount option of that name. Default: where needed. */
+  userxattr?: boolean;
+}
+
+/**
+ * Opens a writable layer and locks its directories. Throws EBUSY when somebody has one of them, EXDEV when they lie on
+ * different file systems, EINVAL when one contains the other or an unclean volatile mount left its mark, EOPNOTSUPP when
+ * the file system lacks what an upper needs. The messages say what to do. The process's umask at this time should be 0
+ * (syscalls.ts), or every object whose mode it would cut takes the longer way through the work directory.
+ */
+export function hostUpper(options: HostUpperOptions): UpperLayer<'sync'> {
+  const upper: GuardedDirectory = { path: options.upper, fd: openat(AT_FDCWD, options.upper, O_RDONLY | O_DIRECTORY) };
+  let work: GuardedDirectory | undefined;
+  let inner: WorkDirectory | undefined;
+  try {
+    work = { path: options.work, fd: openat(AT_FDCWD, options.work, O_RDONLY | O_DIRECTORY) };
+    checkPlacement(upper, work);
+    lock(upper);
+    lock(work);
+    checkKernelMounts(upper, work);
+    checkIncompatible(work);
+    inner = new WorkDirectory(work.fd, work.path);
+    inner.checkSupport();
+    const trusted = options.userxattr !== true && inner.allowsTrusted();
+    return new HostUpper(upper, work, inner, trusted ? 'trusted.overlay.' : 'user.overlay.');
+  } catch (error) {
+    inner?.close();
+    if (work !== undefined) close(work.fd);
+    close(upper.fd);
+    throw error;
+  }
+}
+
+class HostUpper extends HostLayer implements UpperLayer<'sync'> {
+  readonly xattrPrefix: 'trusted.overlay.' | 'user.overlay.';
+  readonly #upper: GuardedDirectory;
+  readonly #workLock: GuardedDirectory;
+  readonly #work: WorkDirectory;
+  readonly #kept = new KeptDescriptors();
+  readonly #uid: number = process.geteuid?.() ?? 0;
+  readonly #gid: number = process.getegid?.() ?? 0;
+  readonly #umask: number = process.umask();
+  readonly #staging: Surroundings;
+  /** The file made last, still open: whoever makes one mostly writes it next, and may no longer be allowed to (0444). */
+  #fresh: { node: HostNode; fd: number } | undefined;
+
+  constructor(
+    upper: GuardedDirectory,
+    workLock: GuardedDirectory,
+    work: WorkDirectory,
+    prefix: 'trusted.overlay.' | 'user.overlay.',
+  ) {
+    super(upper.path, openat(upper.fd, '.', O_PATH | O_DIRECTORY | O_NOFOLLOW));
+    this.#upper = upper;
+    this.#workLock = workLock;
+    this.#work = work;
+    this.xattrPrefix = prefix;
+    this.#staging = this.#surroundings(work.node);
+  }
+
+  stage(object: NewObject): Found {
+    const work = this.#work;
+    const name = work.nextName();
+    const node = new HostNode(work.node, name, object.mode >> 12);
+    if (isWhiteout(object)) {
+      work.linkWhiteout(work.fd, name);
+      return { node, attributes: statxAt(work.fd, name) };
+    }
+    const fd = this.#makeIn(work.fd, name, object);
+    return this.#settled(work.fd, node, fd, object, arrivesAsAsked(object, this.#staging));
+  }
+
+  discard(node: LayerNode): void {
+    const { parent, name } = hostNode(node);
+    this.#dropFresh();
+    if (parent !== this.#work.node) return; // linked by now
+    directories.forget(hostNode(node));
+    this.#work.remove(name);
+  }
+
+  create(to: Place, object: NewObject): Found {
+    const dir = hostNode(to.dir);
+    const node = new HostNode(dir, checkEntry(to.name), object.mode >> 12);
+    const around = this.#surroundings(dir);
+    const dirfd = directories.fd(dir);
+    if (isWhiteout(object)) {
+      this.#work.linkWhiteout(dirfd, to.name);
+      return { node, attributes: statxAt(dirfd, to.name) };
+    }
+    if (!arrivesAsAsked(object, around)) return this.#createByStaging(dir, to.name, object);
+    const fd = this.#makeIn(dirfd, to.name, object);
+    return this.#settled(dirfd, node, fd, object, true);
+  }
+
+  /** Never there with a wrong owner or mode, not even for a moment or after a crash. */
+  #createByStaging(dir: HostNode, name: string, object: NewObject): Found {
+    const { node } = this.stage(object);
+    const staged = hostNode(node);
+    const dirfd = directories.fd(dir);
+    try {
+      renameat2(this.#work.fd, staged.name, dirfd, name, RENAME_NOREPLACE);
+    } catch (error) {
+      this.discard(node);
+      throw error;
+    }
+    staged.parent = dir;
+    staged.name = name;
+    return { node, attributes: statxAt(dirfd, name) }; // again, because a rename moves ctime
+  }
+
+  #makeIn(dirfd: number, name: string, object: NewObject): number {
+    this.#dropFresh();
+    return make(dirfd, name, object);
+  }
+
+  #settled(dirfd: number, node: HostNode, fd: number, object: NewObject, expected: boolean): Found {
+    try {
+      const attributes = settle(dirfd, node.name, fd, object, expected);
+      if (fd >= 0) this.#fresh = { node, fd };
+      return { node, attributes };
+    } catch (error) {
+      if (fd >= 0) close(fd);
+      unlinkatOrErrno(dirfd, node.name, node.type === DT_DIR ? AT_REMOVEDIR : 0);
+      throw error;
+    }
+  }
+
+  #surroundings(dir: HostNode): Surroundings {
+    if (dir.inheritedGid === undefined) {
+      const { mode, gid } = this.getattr(dir);
+      dir.inheritedGid = (mode & S_ISGID) !== 0 ? gid : -1;
+    }
+    const setgid = dir.inheritedGid >= 0;
+    return { uid: this.#uid, gid: setgid ? dir.inheritedGid : this.#gid, setgid, umask: this.#umask };
+  }
+
+  commit(change: NamespaceChange): void {
+    if (change.kind === 'exchange') return commitExchange(change);
+    const keep = change.keep === undefined ? undefined : hostNode(change.keep);
+    // Before its name goes, while it can still be found.
+    const kept = keep !== undefined && this.#kept.keep(keep);
+    try {
+      if (change.kind === 'link') commitLink(this.#work, change);
+      else {
+        this.#dropFresh();
+        if (change.kind === 'unlink') commitUnlink(this.#work, change);
+        else commitRename(change);
+      }
+    } catch (error) {
+      if (kept) this.#kept.release(keep);
+      throw error;
+    }
+    if (keep !== undefined) keep.parent = undefined;
+  }
+
+  release(node: LayerNode): void {
+    this.#kept.release(hostNode(node));
+  }
+
+  /** Size, then owner, then mode, then times: each may disturb the ones after it. */
+  setattr(node: LayerNode, change: AttributeChange): void {
+    const object = hostNode(node);
+    const { size, uid, gid, mode, atime, mtime } = change;
+    if (size !== undefined) this.#truncate(object, size);
+    const at = locate(object);
+    if (uid !== undefined || gid !== undefined) fchownat(at.fd, at.name, uid ?? -1, gid ?? -1);
+    if (mode !== undefined) fchmodat(at.fd, at.name, mode & 0o7777);
+    if (atime !== undefined || mtime !== undefined) utimensat(at.fd, at.name, atime, mtime);
+    object.inheritedGid = undefined;
+  }
+
+  #truncate(node: HostNode, size: number): void {
+    const fd = this.#openOwn(node, O_WRONLY);
+    try {
+      ftruncate(fd, size);
+    } finally {
+      close(fd);
+    }
+  }
+
+  setxattr(node: LayerNode, name: string, value: Uint8Array, condition?: 'create' | 'replace'): void {
+    const at = locateByName(hostNode(node));
+    setxattr(at.fd, at.name, name, value, condition === 'create' ? 1 : condition === 'replace' ? 2 : 0);
+  }
+
+  removexattr(node: LayerNode, name: string): void {
+    const at = locateByName(hostNode(node));
+    removexattr(at.fd, at.name, name);
+  }
+
+  override open(node: LayerNode): LayerFile<'sync'> {
+    return new HostFile(this.#openOwn(hostNode(node), O_RDONLY));
+  }
+
+  openWritable(node: LayerNode): UpperFile<'sync'> {
+    if (this.#fresh?.node === node) {
+      const { fd } = this.#fresh;
+      this.#fresh = undefined;
+      return new HostFile(fd);
+    }
+    return new HostFile(this.#openOwn(hostNode(node), O_RDWR));
+  }
+
+  /** The mode binds the overlay's users, not the owner of the upper: root's daemon passes it anyway, others must ask. */
+  #openOwn(node: HostNode, access: number): number {
+    try {
+      return this.openRegular(node, access);
+    } catch (error) {
+      if (!isFsError(error, 'EACCES') || node.type !== DT_REG) throw error;
+      const { mode, uid } = this.getattr(node);
+      if (uid !== this.#uid) throw error;
+      this.setattr(node, { mode: mode | 0o600 });
+      try {
+        return this.openRegular(node, access);
+      } finally {
+        this.setattr(node, { mode });
+      }
+    }
+  }
+
+  #dropFresh(): void {
+    if (this.#fresh !== undefined) close(this.#fresh.fd);
+    this.#fresh = undefined;
+  }
+
+  copyData(from: LayerFile<'sync'>, to: UpperFile<'sync'>, length: number): boolean {
+    return copyData(from, to, length);
+  }
+
+  fsyncdir(dir: LayerNode): void {
+    const fd = this.openDirectory(hostNode(dir));
+    try {
+      fsync(fd);
+    } finally {
+      close(fd);
+    }
+  }
+
+  sync(): void {
+    syncfs(this.#upper.fd);
+  }
+
+  override close(): void {
+    this.#dropFresh();
+    this.#kept.releaseAll();
+    this.#work.close();
+    super.close();
+    close(this.#workLock.fd); // the locks go with the descriptors
+    close(this.#upper.fd);
+  }
+}

@@ -1,0 +1,218 @@
+/**
+ * The directory `<workdir>/work`, as the kernel's overlayfs lays it out: objects without a name in the merged view are
+ * `#<hex>` here, among them the master whiteout that all others are hard links of. Whatever is found here when it is
+ * opened was left by a crash and is removed. Nothing outside of it is ever removed by this file.
+ */
+import { DT_DIR, FsError, S_IFCHR } from '@ovl/core';
+import { HostNode, directories } from './host-nodes.js';
+import { readEntries } from './host-readdir.js';
+import { refusal } from './refusal.js';
+import {
+  AT_REMOVEDIR,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
+  close,
+  errorOf,
+  fchmodat,
+  linkatOrErrno,
+  mkdirat,
+  mknodat,
+  mountOf,
+  openat,
+  openatOrErrno,
+  renameat2OrErrno,
+  removexattr,
+  setxattr,
+  unlinkatOrErrno,
+} from './syscalls.js';
+
+const ENOENT = 2;
+const EACCES = 13;
+const ENOTDIR = 20;
+const EISDIR = 21;
+const EMLINK = 31;
+const ENOTEMPTY = 39;
+
+export class WorkDirectory {
+  /** `<workdir>/work` as a node, so that what is staged is reached like everything else. */
+  readonly node: HostNode;
+  readonly fd: number;
+  readonly #path: string;
+  #serial = 0;
+  #whiteout: string | undefined;
+
+  /** Opens `<workdir>/work`, making it if need be, and removes what a crash left in it. */
+  constructor(workdir: number, path: string) {
+    this.#path = `${path}/work`;
+    this.fd = openWork(workdir, this.#path);
+    this.node = new HostNode(undefined, 'work', DT_DIR);
+    this.node.fd = this.fd;
+    try {
+      this.#removeLeftovers();
+    } catch (error) {
+      close(this.fd);
+      throw error;
+    }
+  }
+
+  /** A name that nothing has. Nobody else writes here, so counting suffices. */
+  nextName(): string {
+    this.#serial = (this.#serial + 1) >>> 0;
+    return `#${this.#serial.toString(16)}`;
+  }
+
+  /** Gives the one whiteout another name, and begins a new one when the file system allows it no more names. */
+  linkWhiteout(dirfd: number, name: string): void {
+    for (let attempt = 0; ; attempt++) {
+      if (this.#whiteout === undefined) {
+        const master = this.nextName();
+        mknodat(this.fd, master, S_IFCHR, 0);
+        this.#whiteout = master;
+      }
+      const result = linkatOrErrno(this.fd, this.#whiteout, dirfd, name);
+      if (result === 0) return;
+      if (attempt > 0 || (result !== -EMLINK && result !== -ENOENT)) throw errorOf(-result, 'linkat', name);
+      this.#dropWhiteout();
+    }
+  }
+
+  #dropWhiteout(): void {
+    if (this.#whiteout !== undefined) unlinkatOrErrno(this.fd, this.#whiteout);
+    this.#whiteout = undefined;
+  }
+
+  /**
+   * Removes an entry of this directory, of any kind. A directory below is first moved up here, under a name of its own:
+   * so one descriptor does for any depth, and a mount inside stops the removal (EBUSY) instead of being emptied.
+   */
+  remove(name: string): void {
+    const pending = [name];
+    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      if (this.#removeOne(next)) continue;
+      this.#empty(next, pending);
+      this.#removeOne(next);
+    }
+  }
+
+  /** False for a directory that is not empty. */
+  #removeOne(name: string): boolean {
+    let result = unlinkatOrErrno(this.fd, name);
+    if (result === -EISDIR) result = unlinkatOrErrno(this.fd, name, AT_REMOVEDIR);
+    if (result === 0 || result === -ENOENT) return true;
+    if (result === -ENOTEMPTY) return false;
+    throw errorOf(-result, 'unlinkat', `${this.#path}/${name}`);
+  }
+
+  /** Removes the files in a directory and moves its directories up. */
+  #empty(name: string, moved: string[]): void {
+    const dirfd = openForRemoval(this.fd, name);
+    try {
+      if (mountOf(dirfd).isRoot) throw refusal('EBUSY', `${this.#path}/${name}`, 'unmount what is mounted here');
+      for (const entry of readEntries(dirfd)) {
+        if (entry.type !== DT_DIR && unlinkatOrErrno(dirfd, entry.name) === 0) continue;
+        const target = this.nextName();
+        let result = renameat2OrErrno(dirfd, entry.name, this.fd, target, RENAME_NOREPLACE);
+        if (result === -EACCES) {
+          fchmodat(dirfd, entry.name, 0o700); // moving a directory writes its "..", which takes permission
+          result = renameat2OrErrno(dirfd, entry.name, this.fd, target, RENAME_NOREPLACE);
+        }
+        if (result !== 0) throw errorOf(-result, 'renameat2', `${this.#path}/${name}/${entry.name}`);
+        moved.push(target);
+      }
+    } finally {
+      close(dirfd);
+    }
+  }
+
+  #removeLeftovers(): void {
+    const fd = openat(this.fd, '.', O_RDONLY | O_DIRECTORY);
+    let names: string[];
+    try {
+      names = readEntries(fd).map((entry) => entry.name);
+    } finally {
+      close(fd);
+    }
+    // New names must not meet old ones that are still there, while directories are being moved up.
+    for (const name of names) {
+      const serial = /^#([0-9a-f]{1,8})$/.exec(name)?.[1];
+      if (serial !== undefined) this.#serial = Math.max(this.#serial, Number.parseInt(serial, 16));
+    }
+    for (const name of names) this.remove(name);
+    this.#serial = 0;
+  }
+
+  /** Throws EOPNOTSUPP naming what the file system lacks: without it no change of the upper could be atomic. */
+  checkSupport(): void {
+    const a = this.nextName();
+    const b = this.nextName();
+    const lacks = (what: string): FsError =>
+      refusal('EOPNOTSUPP', this.#path, `this file system lacks ${what}, which an upper layer needs; use another one`);
+    try {
+      close(openat(this.fd, a, O_CREAT | O_EXCL | O_WRONLY, 0o600));
+      try {
+        this.linkWhiteout(this.fd, b);
+      } catch (error) {
+        throw Object.assign(lacks('whiteouts (a character device 0:0, and hard links to it)'), { cause: error });
+      }
+      if (renameat2OrErrno(this.fd, a, this.fd, b, RENAME_EXCHANGE) !== 0) throw lacks('RENAME_EXCHANGE');
+      if (renameat2OrErrno(this.fd, b, this.fd, a, RENAME_WHITEOUT) !== 0) throw lacks('RENAME_WHITEOUT');
+    } finally {
+      unlinkatOrErrno(this.fd, a);
+      unlinkatOrErrno(this.fd, b);
+    }
+  }
+
+  /** Whether `trusted.` attributes may be written, asked as the kernel asks. */
+  allowsTrusted(): boolean {
+    try {
+      setxattr(this.fd, '.', 'trusted.overlay.opaque', new Uint8Array([0x30]));
+    } catch {
+      return false;
+    }
+    removexattr(this.fd, '.', 'trusted.overlay.opaque');
+    return true;
+  }
+
+  close(): void {
+    this.#dropWhiteout();
+    directories.forgetTree(this.node);
+    close(this.fd);
+    this.node.fd = -1;
+  }
+}
+
+/** The kernel gives it mode 0, which is no obstacle to root and makes it useless to everyone else. */
+function openWork(workdir: number, path: string): number {
+  const mode = process.geteuid?.() === 0 ? 0 : 0o700;
+  try {
+    mkdirat(workdir, 'work', mode);
+  } catch (error) {
+    if (!(error instanceof FsError && error.code === 'EEXIST')) throw error;
+    if (mode !== 0) fchmodat(workdir, 'work', mode);
+  }
+  const fd = openatOrErrno(workdir, 'work', O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  if (fd === -ENOTDIR) throw refusal('ENOTDIR', path, 'remove this; a directory is needed here');
+  if (fd < 0) throw errorOf(-fd, 'openat', path);
+  if (mountOf(fd).id !== mountOf(workdir).id) {
+    close(fd);
+    throw refusal('EBUSY', path, 'unmount what is mounted here');
+  }
+  return fd;
+}
+
+function openForRemoval(dirfd: number, name: string): number {
+  const flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+  const fd = openatOrErrno(dirfd, name, flags);
+  if (fd >= 0) return fd;
+  if (fd !== -EACCES) throw errorOf(-fd, 'openat', name);
+  fchmodat(dirfd, name, 0o700);
+  return openat(dirfd, name, flags);
+}
