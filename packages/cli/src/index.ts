@@ -1,1 +1,77 @@
-export {};
+/** `ovl`: finds the command, runs it, and turns what it throws into one line and an exit code. */
+import { FsError } from '@ovl/core';
+import { MountError } from '@ovl/node';
+import { columns, type Command, helpOf, parse } from './command.js';
+import { diffCommand, NotMountedError } from './commands/diff.js';
+import { bareCommand, mountCommand } from './commands/mount.js';
+import { psCommand } from './commands/ps.js';
+import { umountCommand } from './commands/umount.js';
+import { EXIT_FAILED, EXIT_USAGE, UsageError } from './exit.js';
+import { printable, printLine } from './print.js';
+import { VERSION } from './version.js';
+
+const COMMANDS: readonly Command[] = [mountCommand, umountCommand, psCommand, diffCommand];
+
+/** Runs the program with arguments as after `ovl`. Resolves to the exit code; prints, never throws. */
+export async function main(argv: readonly string[]): Promise<number> {
+  try {
+    return await dispatch(argv);
+  } catch (error) {
+    const [line, code] = report(error);
+    process.stderr.write(`ovl: ${line}\n`);
+    return code;
+  }
+}
+
+async function dispatch(argv: readonly string[]): Promise<number> {
+  const [first, ...rest] = argv;
+  if (first === undefined || first === '--help' || first === '-h' || first === 'help') {
+    const topic = COMMANDS.find((command) => command.name === rest[0]);
+    if (first === 'help' && rest[0] !== undefined && topic === undefined) throw unknownCommand(rest[0]);
+    printLine(topic === undefined ? overview() : helpOf(topic));
+    return first === undefined ? EXIT_USAGE : 0;
+  }
+  if (first === '--version' || first === '-V') {
+    printLine(`ovl: version ${VERSION}\nusing FUSE kernel interface version 7.45`);
+    return 0;
+  }
+  const named = COMMANDS.find((command) => command.name === first);
+  // fuse-overlayfs has no subcommands: with -o anywhere, or a leading switch, this is its mount.
+  const isBare = named === undefined && argv.some((argument) => argument.startsWith('-'));
+  if (named === undefined && !isBare) throw unknownCommand(first);
+  const command = named ?? bareCommand;
+  const args = parse(command, named === undefined ? argv : rest);
+  if (args.has('help')) {
+    printLine(helpOf(command));
+    return 0;
+  }
+  return await command.run(args);
+}
+
+function overview(): string {
+  return [
+    'Usage: ovl COMMAND [ARGUMENT…]',
+    '       ovl -o lowerdir=A[:B…],upperdir=U,workdir=W MERGED     (as fuse-overlayfs)',
+    '',
+    'Overlay file systems: read-only layers below, one writable layer on top, one merged view.',
+    '',
+    'Commands:',
+    ...columns(COMMANDS.map(({ name, summary }) => [name, summary] as const)),
+    '',
+    '`ovl COMMAND --help` has the options, examples and exit codes of each.',
+  ].join('\n');
+}
+
+function unknownCommand(name: string): UsageError {
+  return new UsageError(`unknown command '${name}'; see 'ovl --help'`);
+}
+
+function report(error: unknown): [line: string, code: number] {
+  if (error instanceof UsageError) {
+    const hint = error.command === undefined ? '' : `; see '${`ovl ${error.command}`.trim()} --help'`;
+    return [printable(error.message) + hint, EXIT_USAGE];
+  }
+  if (error instanceof MountError || error instanceof NotMountedError) return [printable(error.message), error.exitCode];
+  if (error instanceof FsError) return [printable(error.message), EXIT_FAILED];
+  return [`unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, EXIT_FAILED];
+}

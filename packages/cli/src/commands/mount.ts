@@ -1,0 +1,83 @@
+/** `ovl mount`, and the bare `ovl -o … MERGED` that stands in for fuse-overlayfs. */
+import { mount, type MountOptions, parseMountOptions } from '@ovl/node';
+import type { Arguments, Command } from '../command.js';
+import { UsageError } from '../exit.js';
+
+const EXIT_CODES: [number, string][] = [
+  [1, 'the mount failed'],
+  [3, 'a directory is missing, is none, lies inside another layer, or is on the wrong file system'],
+  [4, 'the mountpoint, upper or work directory is in use'],
+  [5, 'FUSE is not available: no /dev/fuse, no permission, or no fusermount3'],
+];
+
+export const mountCommand: Command = {
+  name: 'mount',
+  summary: 'mount a merged, writable view of directories',
+  usage: ['-o lowerdir=A[:B…][,upperdir=U,workdir=W][,OPTION…] MERGED', '--lower A [--lower B…] [--upper U [--work W]] MERGED'],
+  description:
+    'Shows the lower directories (topmost first) as one under MERGED. Changes go to the upper directory, in the format of\n' +
+    "Linux's overlayfs; the lower ones are never written. Without an upper the view is read-only. When the command\n" +
+    'returns 0 the mount is live; a daemon serves it until it is unmounted.',
+  options: [
+    {
+      name: 'options',
+      short: 'o',
+      value: 'OPTIONS',
+      help:
+        'comma-separated: lowerdir=A:B, upperdir=U, workdir=W, ro, userxattr,\n' +
+        'redirect_dir=on|follow|nofollow, allow_other, allow_root, timeout=SECONDS,\n' +
+        'nosuid, nodev, noexec, noatime, fsname=NAME; `\\:` and `\\,` are literal in paths',
+    },
+    { name: 'lower', value: 'DIR', help: 'a lower directory; repeat for more, topmost first' },
+    { name: 'upper', value: 'DIR', help: 'the directory that takes all changes' },
+    { name: 'work', value: 'DIR', help: 'scratch beside the upper, same file system (default: chosen beside the upper)' },
+    { name: 'tmp', help: 'an upper that vanishes at unmount' },
+    { name: 'read-only', help: 'no changes, even with an upper' },
+    { name: 'foreground', short: 'f', help: 'serve in this process until unmounted or interrupted' },
+    { name: 'debug', short: 'd', help: 'as -f, and log what goes wrong to standard error' },
+  ],
+  examples: [
+    ['ovl mount -o lowerdir=base,upperdir=changes,workdir=work merged', 'a writable view of `base`'],
+    ['ovl mount --lower patches --lower base --tmp merged', 'two layers, changes dropped at unmount'],
+    ['ovl mount --lower base merged', 'a read-only view'],
+  ],
+  exitCodes: EXIT_CODES,
+  run: (args) => runMount(args, args.positionals),
+};
+
+/** What fuse-overlayfs takes: `[SOURCE] MERGED -o OPTIONS`, and libfuse's switches. */
+export const bareCommand: Command = {
+  ...mountCommand,
+  name: '',
+  usage: ['-o lowerdir=A[:B…][,upperdir=U,workdir=W][,OPTION…] [SOURCE] MERGED'],
+  options: [...mountCommand.options, { name: 'single-threaded', short: 's', help: 'accepted and ignored' }],
+  run: (args) => runMount(args, args.positionals.slice(-1), args.positionals.slice(0, -1)),
+};
+
+async function runMount(args: Arguments, positionals: string[], sources: string[] = []): Promise<number> {
+  const [mountpoint, ...rest] = positionals;
+  const surplus = rest[0] ?? sources[1];
+  if (surplus !== undefined) throw new UsageError(`unexpected argument '${surplus}'`, 'mount');
+  if (mountpoint === undefined) throw new UsageError('no mountpoint given', 'mount');
+  const options = optionsOf(args);
+  if (sources[0] !== undefined) options.fsname ??= sources[0];
+  await mount({ ...options, mountpoint });
+  return 0;
+}
+
+function optionsOf(args: Arguments): MountOptions {
+  const options = parseMountOptions(args.values('options').join(','));
+  options.lower.push(...args.values('lower'));
+  const upper = args.value('upper');
+  if (upper !== undefined) options.upper = upper;
+  const work = args.value('work');
+  if (work !== undefined) options.work = work;
+  if (args.has('tmp')) options.tmp = true;
+  if (args.has('read-only')) options.readOnly = true;
+  if (args.has('foreground') || args.has('debug')) options.foreground = true;
+  if (args.has('debug')) options.debug = true;
+  if (options.tmp === true && options.upper !== undefined) {
+    throw new UsageError('--tmp makes its own upper: leave out --upper or --tmp', 'mount');
+  }
+  return options;
+}
