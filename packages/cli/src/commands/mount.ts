@@ -59,14 +59,14 @@ async function runMount(args: Arguments, positionals: string[], sources: string[
   const surplus = rest[0] ?? sources[1];
   if (surplus !== undefined) throw new UsageError(`unexpected argument '${surplus}'`, 'mount');
   if (mountpoint === undefined) throw new UsageError('no mountpoint given', 'mount');
-  const options = optionsOf(args);
+  const options = optionsOf(args, mountpoint);
   if (sources[0] !== undefined) options.fsname ??= sources[0];
-  await mount({ ...options, mountpoint });
+  await mount(options);
   return 0;
 }
 
-function optionsOf(args: Arguments): MountOptions {
-  const options = parseMountOptions(args.values('options').join(','));
+function optionsOf(args: Arguments, mountpoint: string): MountOptions {
+  const options: MountOptions = { ...parseMountOptions(args.values('options').join(',')), mountpoint };
   options.lower.push(...args.values('lower'));
   const upper = args.value('upper');
   if (upper !== undefined) options.upper = upper;
@@ -75,7 +75,7 @@ function optionsOf(args: Arguments): MountOptions {
   if (args.has('tmp')) options.tmp = true;
   if (args.has('read-only')) options.readOnly = true;
   if (args.has('foreground') || args.has('debug')) options.foreground = true;
-  if (args.has('debug')) options.debug = true;
+  if (args.has('debug')) options.log = 'stderr';
   if (options.tmp === true && options.upper !== undefined) {
     throw new UsageError('--tmp makes its own upper: leave out --upper or --tmp', 'mount');
   }
