@@ -3,7 +3,7 @@
  * dressed before it gets its name, so that a crash leaves the old view or the whole file, and the layers below are only
  * read.
  */
-import { type Attributes, isDirectory, isRegular, isSymlink } from './attributes.js';
+import { type Attributes, isDirectory, isRegular, isSymlink, S_IFDIR, S_IFREG } from './attributes.js';
 import { FsError, isFsError } from './errors.js';
 import { encodeOrigin, isPrivateXattr, xattrText } from './format.js';
 import type { Inode, Real, Stack } from './inode.js';
@@ -35,7 +35,8 @@ function* copyUpOne(stack: Stack, inode: Inode, length: number | undefined): Ope
   const { layer, node, index } = stack.real(inode);
   const attributes = yield* wait(layer.getattr(node));
   const brokenLink = !isDirectory(attributes.mode) && attributes.nlink > 1; // one name of several: a new object
-  const object: NewObject = { mode: attributes.mode, uid: attributes.uid, gid: attributes.gid, rdev: attributes.rdev };
+  const { uid, gid, rdev } = attributes;
+  const object: NewObject = { mode: stagingMode(attributes.mode), uid, gid, rdev };
   if (isSymlink(attributes.mode)) object.target = yield* wait(layer.readlink(node));
 
   const staged = yield* wait(upper.stage(object));
@@ -53,6 +54,15 @@ function* copyUpOne(stack: Stack, inode: Inode, length: number | undefined): Ope
     if (!linked && inode.upper !== staged.node) yield* wait(upper.discard(staged.node));
   }
   if (brokenLink) inode.ino = stack.presentIno(staged.attributes.dev, staged.attributes.ino);
+}
+
+/**
+ * The mode while in staging, where nobody else looks: an unprivileged daemon may write and mark only what its mode lets the
+ * owner write. The real one is set last.
+ */
+function stagingMode(mode: number): number {
+  if (isRegular(mode)) return S_IFREG | 0o600;
+  return isDirectory(mode) ? S_IFDIR | 0o700 : mode;
 }
 
 /** The commit: under the namespace lock, since the inode may have been renamed or removed while its data was copied. */

@@ -138,7 +138,7 @@ export function* fsync(stack: Stack, handle: OpenHandle, scope: 'data' | 'all'):
   }
   const { upper } = handle.inode;
   if (upper === undefined) return;
-  const file = yield* wait(stack.writable().openWritable(upper));
+  const file = yield* wait(stack.writable().open(upper)); // for reading: its mode may forbid more
   try {
     yield* wait(file.fsync(scope));
   } finally {

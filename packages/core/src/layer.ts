@@ -154,6 +154,8 @@ export interface UpperLayer<M extends Mode = Mode> extends Layer<M> {
   setxattr(node: LayerNode, name: string, value: Uint8Array, condition?: 'create' | 'replace'): Answer<M, void>;
   /** Throws ENODATA when there is no such attribute. */
   removexattr(node: LayerNode, name: string): Answer<M, void>;
+  /** Opens a regular file for reading. `fsync` works on it all the same; writing does not. */
+  open(node: LayerNode): Answer<M, UpperFile<M>>;
   /** Opens a regular file for reading and writing. */
   openWritable(node: LayerNode): Answer<M, UpperFile<M>>;
   /**

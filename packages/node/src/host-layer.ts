@@ -14,7 +14,6 @@ import {
   FsError,
   type Layer,
   type LayerEntry,
-  type LayerFile,
   type LayerNode,
 } from '@ovl/core';
 import { HostFile } from './host-file.js';
@@ -91,7 +90,7 @@ export class HostLayer implements Layer<'sync'> {
     return readlinkat(fd, name);
   }
 
-  open(node: LayerNode): LayerFile<'sync'> {
+  open(node: LayerNode): HostFile {
     return new HostFile(this.openRegular(hostNode(node), O_RDONLY));
   }
 
