@@ -1,0 +1,93 @@
+/** Requests about attributes: `stat`, its changes, extended attributes, and the file system's statistics. */
+import { type AttributeChange, FsError, type Time, encodeName, runSync } from '@ovl/core';
+import { ARGUMENT, ARGUMENT_BYTES, Fattr, REPLY, XATTR_CREATE, XATTR_MAX_BYTES, XATTR_REPLACE } from './protocol.js';
+import type { Handler, Server } from './server.js';
+import type { Wire } from './wire.js';
+
+export const getattr: Handler = (server) => server.wire.putAttrOut(runSync(server.overlay.getattr(server.inode)));
+
+export const setattr: Handler = (server) => {
+  const { wire, overlay } = server;
+  const valid = wire.u32(ARGUMENT);
+  // HANDLE_KILLPRIV_V2: the kernel asks for it at a truncation, and relies on us at every change of owner.
+  const clear = (valid & (Fattr.killSuidgid | Fattr.uid | Fattr.gid)) !== 0 ? 'clear-set-id' : undefined;
+  return wire.putAttrOut(runSync(overlay.setattr(server.inode, attributeChange(wire, valid), clear)));
+};
+
+/** `struct fuse_setattr_in`. A ctime is not taken over: it moves to now by itself. */
+function attributeChange(wire: Wire, valid: number): AttributeChange {
+  const change: AttributeChange = {};
+  if ((valid & Fattr.mode) !== 0) change.mode = wire.u32(ARGUMENT + 17) & 0o7777;
+  if ((valid & Fattr.uid) !== 0) change.uid = wire.u32(ARGUMENT + 19);
+  if ((valid & Fattr.gid) !== 0) change.gid = wire.u32(ARGUMENT + 20);
+  if ((valid & Fattr.size) !== 0) change.size = wire.u64(ARGUMENT + 4);
+  if ((valid & Fattr.atimeNow) !== 0) change.atime = 'now';
+  else if ((valid & Fattr.atime) !== 0) change.atime = time(wire, ARGUMENT + 8, ARGUMENT + 14);
+  if ((valid & Fattr.mtimeNow) !== 0) change.mtime = 'now';
+  else if ((valid & Fattr.mtime) !== 0) change.mtime = time(wire, ARGUMENT + 10, ARGUMENT + 15);
+  return change;
+}
+
+function time(wire: Wire, seconds: number, nanoseconds: number): Time {
+  return { sec: wire.i64(seconds), nsec: wire.u32(nanoseconds) };
+}
+
+export const statfs: Handler = ({ wire, overlay }) => wire.putStatfs(runSync(overlay.statfs()));
+
+/** POSIX ACLs are not understood yet, so they are neither shown nor stored: they would be kept but not obeyed. */
+function isAcl(name: string): boolean {
+  return name.startsWith('system.posix_acl_');
+}
+
+function xattrName(wire: Wire, after: number): string {
+  const name = wire.name(after);
+  if (isAcl(name)) throw new FsError('EOPNOTSUPP', { syscall: 'getxattr', path: name });
+  return name;
+}
+
+export const getxattr: Handler = (server) => {
+  const { wire, overlay } = server;
+  const size = wire.u32(ARGUMENT);
+  return sized(wire, size, runSync(overlay.getxattr(server.inode, xattrName(wire, 8))));
+};
+
+export const listxattr: Handler = (server) => {
+  const { wire, overlay } = server;
+  const names = runSync(overlay.listxattr(server.inode)).filter((name) => !isAcl(name));
+  return sized(wire, wire.u32(ARGUMENT), encodeName(names.map((name) => `${name}\0`).join('')));
+};
+
+/** A size of 0 asks how long the value is. Throws ERANGE if it is longer than the caller has room for. */
+function sized(wire: Wire, size: number, value: Uint8Array): number {
+  if (value.length > XATTR_MAX_BYTES) throw new FsError('E2BIG');
+  if (size === 0) {
+    wire.out[REPLY] = value.length;
+    wire.out[REPLY + 1] = 0;
+    return 8;
+  }
+  if (value.length > size) throw new FsError('ERANGE');
+  return wire.putBytes(value);
+}
+
+export const setxattr: Handler = (server) => {
+  const { wire, overlay } = server;
+  const size = wire.u32(ARGUMENT);
+  const condition = xattrCondition(wire.u32(ARGUMENT + 1));
+  const name = xattrName(wire, 8);
+  const start = ARGUMENT_BYTES + wire.nameEnd;
+  // A copy, since a layer in memory may keep what it is given and the buffer is used again.
+  runSync(overlay.setxattr(server.inode, name, Uint8Array.from(wire.input.subarray(start, start + size)), condition));
+  return 0;
+};
+
+function xattrCondition(flags: number): 'create' | 'replace' | undefined {
+  if (flags === XATTR_CREATE) return 'create';
+  if (flags === XATTR_REPLACE) return 'replace';
+  if (flags === 0) return undefined;
+  throw new FsError('EINVAL', { syscall: 'setxattr' });
+}
+
+export const removexattr: Handler = (server: Server) => {
+  runSync(server.overlay.removexattr(server.inode, xattrName(server.wire, 0)));
+  return 0;
+};

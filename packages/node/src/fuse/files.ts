@@ -1,0 +1,178 @@
+/** Requests about open files. */
+import {
+  FsError,
+  type Inode,
+  type OpenFlags,
+  type OpenHandle,
+  S_IFREG,
+  S_ISGID,
+  S_ISUID,
+  isFsError,
+  runSync,
+} from '@ovl/core';
+import { create } from './namespace.js';
+import {
+  ARGUMENT,
+  ENTRY_BYTES,
+  FALLOC_KEEP_SIZE,
+  FALLOC_PUNCH_HOLE,
+  FALLOC_ZERO_RANGE,
+  FSYNC_FDATASYNC,
+  Fopen,
+  MAX_DATA_BYTES,
+  OPEN_BYTES,
+  OPEN_KILL_SUIDGID,
+  O_ACCMODE,
+  O_EXCL,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+  REPLY,
+  SEEK_DATA,
+  SEEK_HOLE,
+  WRITE_DATA_BYTES,
+  WRITE_KILL_SUIDGID,
+} from './protocol.js';
+import type { Handler, Server } from './server.js';
+
+/** Bytes that one COPY_FILE_RANGE copies at most: other requests wait for it, and callers come back for the rest. */
+const COPY_MAX_BYTES = 64 << 20;
+
+/**
+ * `append` stays false: the kernel holds the inode's lock, knows the size, and has put the end of the file into each
+ * write's position; O_APPEND may also be taken back later by `fcntl`, of which we are not told.
+ */
+function openFlags(flags: number): OpenFlags {
+  const access = flags & O_ACCMODE;
+  const write = access === O_WRONLY || access === O_RDWR;
+  return { read: access !== O_WRONLY, write, append: false, truncate: (flags & O_TRUNC) !== 0 };
+}
+
+function openInode(server: Server, inode: Inode, flags: number, killFlags: number): OpenHandle {
+  const wanted = openFlags(flags);
+  if (wanted.truncate && (killFlags & OPEN_KILL_SUIDGID) !== 0) {
+    runSync(server.overlay.setattr(inode, { size: 0 }, 'clear-set-id'));
+    wanted.truncate = false;
+  }
+  return runSync(server.overlay.open(inode, wanted));
+}
+
+/** `struct fuse_open_out` at `word`. The kernel keeps its pages: file data changes only through it. */
+function putOpen(server: Server, word: number, handle: OpenHandle): number {
+  const { wire } = server;
+  wire.putU64(word, server.files.add(handle));
+  wire.out[word + 2] = Fopen.keepCache;
+  wire.out[word + 3] = 0;
+  return OPEN_BYTES;
+}
+
+export const open: Handler = (server) => {
+  const { wire } = server;
+  return putOpen(server, REPLY, openInode(server, server.inode, wire.u32(ARGUMENT), wire.u32(ARGUMENT + 1)));
+};
+
+/** `struct fuse_create_in { flags, mode, umask, open_flags }`, answered with an entry and an open file. */
+export const createFile: Handler = (server) => {
+  const { wire, overlay, nodes } = server;
+  const flags = wire.u32(ARGUMENT);
+  const name = wire.name(16);
+  try {
+    create(server, name, { mode: S_IFREG | (wire.u32(ARGUMENT + 1) & 0o7777) });
+  } catch (error) {
+    // Another client of the same mount may have made it since the kernel looked.
+    if ((flags & O_EXCL) !== 0 || !isFsError(error, 'EEXIST')) throw error;
+    const found = runSync(overlay.lookup(server.inode, name));
+    if (found === undefined) throw error;
+    server.entry(found.inode, found.attributes);
+  }
+  const nodeid = (wire.out[REPLY] as number) + (wire.out[REPLY + 1] as number) * 0x1_0000_0000;
+  try {
+    const handle = openInode(server, nodes.get(nodeid), flags, wire.u32(ARGUMENT + 3));
+    return ENTRY_BYTES + putOpen(server, REPLY + ENTRY_BYTES / 4, handle);
+  } catch (error) {
+    nodes.forget(nodeid, 1); // the kernel sees the failure only, not the entry
+    throw error;
+  }
+};
+
+export const read: Handler = (server) => {
+  const { wire, overlay } = server;
+  const size = Math.min(wire.u32(ARGUMENT + 4), MAX_DATA_BYTES);
+  return runSync(overlay.read(server.files.get(wire.u64(ARGUMENT)), wire.data(size), wire.u64(ARGUMENT + 2)));
+};
+
+export const write: Handler = (server) => {
+  const { wire, overlay } = server;
+  const handle = server.files.get(wire.u64(ARGUMENT));
+  const size = wire.u32(ARGUMENT + 4);
+  const data = wire.input.subarray(WRITE_DATA_BYTES, WRITE_DATA_BYTES + size);
+  const written = runSync(overlay.write(handle, data, wire.u64(ARGUMENT + 2)));
+  if ((wire.u32(ARGUMENT + 5) & WRITE_KILL_SUIDGID) !== 0) clearSetId(server, handle.inode);
+  return putSize(server, written);
+};
+
+/** The kernel asks for it at every write of an unprivileged process, so that the bits are looked at first. */
+function clearSetId({ overlay }: Server, inode: Inode): void {
+  const { mode } = runSync(overlay.getattr(inode));
+  if ((mode & (S_ISUID | S_ISGID)) !== 0) runSync(overlay.setattr(inode, {}, 'clear-set-id'));
+}
+
+/** `struct fuse_write_out`. */
+function putSize({ wire }: Server, size: number): number {
+  wire.out[REPLY] = size;
+  wire.out[REPLY + 1] = 0;
+  return 8;
+}
+
+export const release: Handler = (server) => {
+  runSync(server.overlay.release(server.files.remove(server.wire.u64(ARGUMENT))));
+  return 0;
+};
+
+export const fsync: Handler = (server) => {
+  const { wire, overlay } = server;
+  if (server.options.volatile === true) throw new FsError('ENOSYS'); // success, and the kernel asks no more
+  const scope = (wire.u32(ARGUMENT + 2) & FSYNC_FDATASYNC) !== 0 ? 'data' : 'all';
+  runSync(overlay.fsync(server.files.get(wire.u64(ARGUMENT)), scope));
+  return 0;
+};
+
+export const fallocate: Handler = (server) => {
+  const { wire, overlay } = server;
+  const mode = wire.u32(ARGUMENT + 6);
+  if ((mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE)) !== 0) throw new FsError('EOPNOTSUPP');
+  const allocation = {
+    keepSize: (mode & FALLOC_KEEP_SIZE) !== 0,
+    punchHole: (mode & FALLOC_PUNCH_HOLE) !== 0,
+    zeroRange: (mode & FALLOC_ZERO_RANGE) !== 0,
+  };
+  const handle = server.files.get(wire.u64(ARGUMENT));
+  runSync(overlay.allocate(handle, allocation, wire.u64(ARGUMENT + 2), wire.u64(ARGUMENT + 4)));
+  return 0;
+};
+
+/** The kernel answers the other origins itself. */
+export const lseek: Handler = (server) => {
+  const { wire, overlay } = server;
+  const whence = wire.u32(ARGUMENT + 4);
+  if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new FsError('EINVAL', { syscall: 'lseek' });
+  const handle = server.files.get(wire.u64(ARGUMENT));
+  const position = wire.i64(ARGUMENT + 2);
+  wire.putU64(REPLY, runSync(overlay.seek(handle, position, whence === SEEK_DATA ? 'data' : 'hole')));
+  return 8;
+};
+
+export const copyFileRange: Handler = (server) => putSize(server, copyRange(server));
+
+/** As {@link copyFileRange}, with 64 bits for the result. */
+export const copyFileRange64: Handler = (server) => {
+  server.wire.putU64(REPLY, copyRange(server));
+  return 8;
+};
+
+function copyRange({ wire, files, overlay }: Server): number {
+  const from = files.get(wire.u64(ARGUMENT));
+  const to = files.get(wire.u64(ARGUMENT + 6));
+  const length = Math.min(wire.u64(ARGUMENT + 10), COPY_MAX_BYTES);
+  return runSync(overlay.copyRange(from, wire.u64(ARGUMENT + 2), to, wire.u64(ARGUMENT + 8), length));
+}

@@ -1,0 +1,98 @@
+/** Requests about names: finding, making, linking, renaming and removing objects, and reading symbolic links. */
+import { type Creation, FsError, type RenameFlag, S_IFDIR, S_IFLNK, encodeName, runSync } from '@ovl/core';
+import { ARGUMENT, Header, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, REPLY } from './protocol.js';
+import { NO_REPLY, type Handler, type Server } from './server.js';
+
+export const lookup: Handler = (server) => {
+  const { wire, overlay } = server;
+  const entry = runSync(overlay.lookup(server.inode, wire.name(0)));
+  if (entry !== undefined) return server.entry(entry.inode, entry.attributes);
+  if (server.options.timeout === 0) throw new FsError('ENOENT');
+  return wire.putNoEntry(REPLY);
+};
+
+export const forget: Handler = ({ wire, nodes }) => {
+  nodes.forget(wire.nodeid, wire.u64(ARGUMENT));
+  return NO_REPLY;
+};
+
+/** `struct fuse_batch_forget_in`, then pairs of a node id and a number of lookups. */
+export const batchForget: Handler = ({ wire, nodes }) => {
+  const count = wire.u32(ARGUMENT);
+  for (let i = 0, word = ARGUMENT + 2; i < count; i++, word += 4) nodes.forget(wire.u64(word), wire.u64(word + 2));
+  return NO_REPLY;
+};
+
+export const readlink: Handler = (server) =>
+  server.wire.putBytes(encodeName(runSync(server.overlay.readlink(server.inode))));
+
+/** Makes an object that belongs to the caller. The kernel has applied the umask. */
+export function create(server: Server, name: string, object: Omit<Creation, 'uid' | 'gid'>): number {
+  const { wire, overlay } = server;
+  const creation: Creation = { ...object, uid: wire.u32(Header.uid), gid: wire.u32(Header.gid) };
+  const { inode, attributes } = runSync(overlay.create(server.inode, name, creation));
+  return server.entry(inode, attributes);
+}
+
+export const mknod: Handler = (server) => {
+  const { wire } = server;
+  const mode = wire.u32(ARGUMENT);
+  const rdev = wire.u32(ARGUMENT + 1);
+  return create(server, wire.name(16), { mode, rdev });
+};
+
+export const mkdir: Handler = (server) => {
+  const { wire } = server;
+  return create(server, wire.name(8), { mode: S_IFDIR | (wire.u32(ARGUMENT) & 0o7777) });
+};
+
+export const symlink: Handler = (server) => {
+  const { wire } = server;
+  const name = wire.name(0);
+  return create(server, name, { mode: S_IFLNK | 0o777, target: wire.name(wire.nameEnd) });
+};
+
+export const link: Handler = (server) => {
+  const { wire, overlay, nodes } = server;
+  const { inode, attributes } = runSync(overlay.link(nodes.get(wire.u64(ARGUMENT)), server.inode, wire.name(8)));
+  return server.entry(inode, attributes);
+};
+
+export const unlink: Handler = (server) => {
+  runSync(server.overlay.unlink(server.inode, server.wire.name(0)));
+  return 0;
+};
+
+export const rmdir: Handler = (server) => {
+  runSync(server.overlay.rmdir(server.inode, server.wire.name(0)));
+  return 0;
+};
+
+export const rename: Handler = (server) => renameTo(server, 8, undefined);
+
+export const rename2: Handler = (server) => renameTo(server, 16, renameFlag(server.wire.u32(ARGUMENT + 2)));
+
+/** `namesAt`: bytes into the arguments where the old name starts, and after it the new one. */
+function renameTo(server: Server, namesAt: number, flag: RenameFlag | undefined): number {
+  const { wire, overlay, nodes } = server;
+  const from = wire.name(namesAt);
+  const to = wire.name(wire.nameEnd);
+  runSync(overlay.rename(server.inode, from, nodes.get(wire.u64(ARGUMENT)), to, flag));
+  return 0;
+}
+
+/** Throws EINVAL for combinations, of which Linux lets only NOREPLACE with WHITEOUT through; overlayfs refuses it too. */
+export function renameFlag(flags: number): RenameFlag | undefined {
+  switch (flags) {
+    case 0:
+      return undefined;
+    case RENAME_NOREPLACE:
+      return 'noreplace';
+    case RENAME_EXCHANGE:
+      return 'exchange';
+    case RENAME_WHITEOUT:
+      return 'whiteout';
+    default:
+      throw new FsError('EINVAL', { syscall: 'rename' });
+  }
+}

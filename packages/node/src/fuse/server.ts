@@ -1,0 +1,54 @@
+/**
+ * What every request handler works on: the overlay, the message at hand, and what the kernel holds. A handler reads its
+ * arguments from the wire, calls the overlay, builds the reply and returns the reply's length in bytes without the
+ * header; it throws FsError for failure, and returns {@link NO_REPLY} where the protocol has none.
+ */
+import { type Attributes, type Inode, type OpenHandle, type Overlay, runSync } from '@ovl/core';
+import type { DirectoryStream } from './directories.js';
+import { REPLY } from './protocol.js';
+import { HandleTable, NodeTable } from './tables.js';
+import { Wire, lifetime } from './wire.js';
+
+export const NO_REPLY = -1;
+
+export type Handler = (server: Server) => number;
+
+export interface ServerOptions {
+  /** Seconds for which the kernel may keep names and attributes; without end when left out. */
+  timeout?: number;
+  /** Whether `fsync` is answered without making anything durable. */
+  volatile?: boolean;
+  /** Told of failures that no POSIX code describes. */
+  log?: (line: string) => void;
+}
+
+export class Server {
+  readonly overlay: Overlay<'sync'>;
+  readonly wire: Wire;
+  readonly nodes: NodeTable;
+  readonly files: HandleTable<OpenHandle> = new HandleTable();
+  readonly directories: HandleTable<DirectoryStream> = new HandleTable();
+  readonly options: ServerOptions;
+
+  constructor(overlay: Overlay<'sync'>, options: ServerOptions = {}) {
+    this.overlay = overlay;
+    this.options = options;
+    this.wire = new Wire(lifetime(options.timeout));
+    this.nodes = new NodeTable(overlay);
+  }
+
+  /** The inode that the request is about. */
+  get inode(): Inode {
+    return this.nodes.get(this.wire.nodeid);
+  }
+
+  /** Replies with an entry, which counts as a lookup of it. */
+  entry(inode: Inode, attributes: Attributes): number {
+    return this.wire.putEntry(REPLY, this.nodes.hold(inode), attributes);
+  }
+  /** After the unmount: closes what the kernel had no time to release, and the layers. */
+  close(): void {
+    for (const handle of this.files) runSync(this.overlay.release(handle));
+    runSync(this.overlay.close());
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * The serving loop: read a request, have it answered, write the reply; one system call each, on a thread that does
+ * nothing else. It must never touch its own mount: the kernel would wait for an answer that only this thread can give.
+ */
+import { errnoOf } from '@ovl/core';
+import { readInto, writeFrom } from '../syscalls.js';
+import { dispatch, failure } from './dispatch.js';
+import {
+  ARGUMENT,
+  Header,
+  INIT_BYTES,
+  Init,
+  MAJOR,
+  MAX_DATA_BYTES,
+  MAX_PAGES,
+  MINOR,
+  Opcode,
+  REPLY,
+  REPLY_BYTES,
+} from './protocol.js';
+import { NO_REPLY, type Server } from './server.js';
+
+/**
+ * What we ask of the kernel, if it offers it. Not asked for: DONT_MASK (it applies the umask), the locks (they stay in
+ * the kernel), POSIX_ACL; further flags (the writeback cache, opens without a message) have their place here.
+ */
+const WANTED =
+  Init.asyncRead |
+  Init.atomicOTrunc |
+  Init.bigWrites |
+  Init.doReaddirplus | // and not READDIRPLUS_AUTO: whoever lists a directory of an overlay mostly looks at the entries
+  Init.asyncDio |
+  Init.parallelDirops |
+  Init.maxPages |
+  Init.cacheSymlinks |
+  Init.handleKillprivV2;
+
+const MAX_READAHEAD_BYTES = MAX_DATA_BYTES;
+const MAX_BACKGROUND = 64;
+const CONGESTION_THRESHOLD = 48;
+
+const EINTR = errnoOf('EINTR');
+const EAGAIN = errnoOf('EAGAIN');
+const ENOENT = errnoOf('ENOENT');
+const ENODEV = errnoOf('ENODEV');
+
+export interface SessionEvents {
+  /** The mount answers from now on. */
+  live(): void;
+}
+
+/** Serves until the file system is unmounted. Throws if the device fails otherwise. */
+export function serve(fd: number, server: Server, events: SessionEvents): void {
+  const { input } = server.wire;
+  for (;;) {
+    const length = readInto(fd, input, input.length);
+    if (length < 0) {
+      // ENOENT: the request was interrupted before it could be read
+      if (length === -ENOENT || length === -EINTR || length === -EAGAIN) continue;
+      if (length === -ENODEV) return;
+      throw new Error(`cannot read from /dev/fuse: errno ${-length}`);
+    }
+    if (server.wire.u32(Header.opcode) === Opcode.init) {
+      if (negotiate(fd, server)) events.live();
+    } else answer(fd, server);
+  }
+}
+
+function answer(fd: number, server: Server): void {
+  let content: number;
+  try {
+    content = dispatch(server);
+  } catch (error) {
+    reply(fd, server, 0, failure(server, error));
+    return;
+  }
+  if (content !== NO_REPLY) reply(fd, server, content, 0);
+}
+
+/** The reply is lost without harm if its request was interrupted (ENOENT) or the mount is gone (ENODEV). */
+function reply(fd: number, server: Server, content: number, error: number): void {
+  const { in: request, out, output } = server.wire;
+  out[0] = REPLY_BYTES + content;
+  out[1] = -error;
+  out[2] = request[Header.unique] as number;
+  out[3] = request[Header.unique + 1] as number;
+  const written = writeFrom(fd, output, REPLY_BYTES + content);
+  if (written < 0 && written !== -ENOENT && written !== -ENODEV) {
+    server.options.log?.(`cannot answer request ${server.wire.u32(Header.opcode)}: errno ${-written}`);
+  }
+}
+
+/** Answers INIT. False if the kernel speaks a newer major version, and will ask again in ours. */
+function negotiate(fd: number, server: Server): boolean {
+  const { wire } = server;
+  const major = wire.u32(ARGUMENT);
+  const minor = wire.u32(ARGUMENT + 1);
+  const { out } = wire;
+  out.fill(0, REPLY, REPLY + INIT_BYTES / 4);
+  out[REPLY] = MAJOR;
+  out[REPLY + 1] = Math.min(minor, MINOR);
+  if (major !== MAJOR) {
+    reply(fd, server, INIT_BYTES, 0);
+    return false;
+  }
+  out[REPLY + 2] = Math.min(wire.u32(ARGUMENT + 2), MAX_READAHEAD_BYTES);
+  out[REPLY + 3] = wire.u32(ARGUMENT + 3) & WANTED;
+  out[REPLY + 4] = MAX_BACKGROUND | (CONGESTION_THRESHOLD << 16);
+  out[REPLY + 5] = MAX_DATA_BYTES; // max_write
+  out[REPLY + 6] = 1; // granularity of times in nanoseconds
+  out[REPLY + 7] = MAX_PAGES;
+  reply(fd, server, INIT_BYTES, 0);
+  return true;
+}

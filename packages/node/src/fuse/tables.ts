@@ -1,0 +1,89 @@
+/**
+ * What the kernel holds of us: inodes by node id, with the number of lookups that it will give back by FORGET, and open
+ * files and directories by handle. Both shrink as the kernel lets go, so memory follows what is in use, not what was
+ * ever visited.
+ */
+import { FsError, type Inode, type Overlay } from '@ovl/core';
+
+interface Held {
+  readonly inode: Inode;
+  /** Lookups that the kernel counts. */
+  lookups: number;
+}
+
+export class NodeTable {
+  readonly #overlay: Overlay;
+  readonly #held = new Map<number, Held>();
+
+  constructor(overlay: Overlay) {
+    this.#overlay = overlay;
+    this.hold(overlay.root); // the kernel has the root without asking, and never gives it back
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Throws ESTALE for an id that the kernel should not have. */
+  get(nodeid: number): Inode {
+    const held = this.#held.get(nodeid);
+    if (held === undefined) throw new FsError('ESTALE');
+    return held.inode;
+  }
+
+  /** Counts a lookup: every reply with an entry is one. Returns the node id. */
+  hold(inode: Inode): number {
+    const held = this.#held.get(inode.id);
+    if (held !== undefined) held.lookups++;
+    else {
+      this.#overlay.retain(inode);
+      this.#held.set(inode.id, { inode, lookups: 1 });
+    }
+    return inode.id;
+  }
+
+  forget(nodeid: number, lookups: number): void {
+    const held = this.#held.get(nodeid);
+    if (held === undefined || held.inode === this.#overlay.root) return;
+    held.lookups -= lookups;
+    if (held.lookups > 0) return;
+    this.#held.delete(nodeid);
+    this.#overlay.forget(held.inode);
+  }
+}
+
+/** Handles are small numbers, used again once free. */
+export class HandleTable<T> {
+  readonly #open: (T | undefined)[] = [];
+  readonly #free: number[] = [];
+
+  get size(): number {
+    return this.#open.length - this.#free.length;
+  }
+
+  add(value: T): number {
+    const handle = this.#free.pop() ?? this.#open.length;
+    this.#open[handle] = value;
+    return handle;
+  }
+
+  /** Throws EBADF. */
+  get(handle: number): T {
+    const value = this.#open[handle];
+    if (value === undefined) throw new FsError('EBADF');
+    return value;
+  }
+
+  /** Takes the handle out. Throws EBADF. */
+  remove(handle: number): T {
+    const value = this.get(handle);
+    this.#open[handle] = undefined;
+    this.#free.push(handle);
+    return value;
+  }
+
+  /** What is still open. */
+  *[Symbol.iterator](): Iterator<T> {
+    for (const value of this.#open) if (value !== undefined) yield value;
+  }
+}
