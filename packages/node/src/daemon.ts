@@ -1,0 +1,37 @@
+/**
+ * The process behind a mount: gets its request over the IPC channel from whoever started it, reports there that the mount
+ * is live or why not, and from then on depends on nobody. It has no standard streams of the starter's.
+ */
+import { exitNow, serveMount } from './control.js';
+import { ExitCode, MountError } from './mount-error.js';
+import type { MountRequest } from './mount-request.js';
+import type { MountRecord } from './registry.js';
+
+/** To the starter, once. */
+export type DaemonReport =
+  | { kind: 'live'; record: MountRecord }
+  | { kind: 'failed'; exitCode: ExitCode; message: string };
+
+async function main(request: MountRequest): Promise<void> {
+  try {
+    const served = await serveMount(request, undefined);
+    await report({ kind: 'live', record: served.record });
+    const { exitCode, threadBlocked } = await served.ended;
+    if (threadBlocked) exitNow(exitCode);
+    process.exit(exitCode);
+  } catch (error) {
+    const exitCode = error instanceof MountError ? error.exitCode : ExitCode.failed;
+    await report({ kind: 'failed', exitCode, message: (error as Error).message });
+    process.exit(exitCode);
+  }
+}
+
+/** The starter may be dead by now; that is no reason to stop. */
+async function report(message: DaemonReport): Promise<void> {
+  if (!process.connected) return;
+  await new Promise<void>((resolve) => process.send?.(message, undefined, {}, () => resolve()));
+  if (process.connected) process.disconnect();
+}
+
+process.on('error', () => {});
+process.once('message', (request) => void main(request as MountRequest));

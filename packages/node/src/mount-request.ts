@@ -1,0 +1,275 @@
+/**
+ * From options to a request: every path made absolute and free of symbolic links, everything checked that can be checked
+ * before a daemon is started. Each complaint is one line that says what, where, and what to do.
+ */
+import { mkdirSync, readFileSync, realpathSync, rmdirSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { maySysAdmin } from './fuse/mount.js';
+import { ExitCode, MountError } from './mount-error.js';
+import { type Mount, isOvl, mountAt, readMounts } from './mountinfo.js';
+import type { MountOptions, TransportName } from './options.js';
+import { AT_FDCWD, O_DIRECTORY, O_PATH, close, mountOf, openat } from './syscalls.js';
+import type { AttachRequest, MountFlag } from './transport.js';
+
+/** What a daemon needs to know; passes between processes as JSON. */
+export interface MountRequest {
+  transport: TransportName;
+  attach: AttachRequest;
+  layers: LayerRequest;
+  /** The directory for a temporary upper, to be made by the daemon in it. */
+  tmp: string | undefined;
+}
+
+/** What the serving thread opens. */
+export interface LayerRequest {
+  mountpoint: string;
+  lower: string[];
+  /** Lowers (by index) that reach the mountpoint, so that they must not look through it. */
+  covered: number[];
+  upper: { upper: string; work: string } | undefined;
+  /** The namespace of overlay attributes; undefined for what the upper supports best. */
+  userxattr: boolean | undefined;
+  redirectDir: 'on' | 'follow' | 'nofollow' | undefined;
+  volatile: boolean;
+  timeout: number | undefined;
+}
+
+/** A checked request, and the way back from what checking it made. */
+export interface PreparedMount {
+  request: MountRequest;
+  /** Removes the work directory if it was made for this mount. */
+  undo(): void;
+}
+
+/** Throws MountError. */
+export function prepareMount(options: MountOptions): PreparedMount {
+  const mounts = readMounts();
+  if (options.lower.length === 0) {
+    throw new MountError(ExitCode.usage, 'no lower directory: pass -o lowerdir=DIR[:DIR…] or --lower DIR');
+  }
+  if (options.tmp === true && (options.upper !== undefined || options.work !== undefined)) {
+    throw new MountError(ExitCode.usage, 'a temporary upper and a named one exclude each other: drop one of them');
+  }
+  if (options.work !== undefined && options.upper === undefined) {
+    throw new MountError(ExitCode.usage, 'a work directory needs an upper directory: pass upperdir too, or neither');
+  }
+  const mountpoint = findMountpoint(options.mountpoint, mounts);
+  const lower = options.lower.map((path) => findDirectory('lower directory', path, mounts));
+  const tmp = options.tmp === true ? findDirectory('temporary directory', tmpdir(), mounts) : undefined;
+  const upper = options.upper === undefined ? undefined : findDirectory('upper directory', options.upper, mounts);
+  for (const writable of [upper, tmp]) {
+    if (writable !== undefined) for (const layer of lower) checkApart(writable, layer);
+  }
+  if (upper !== undefined) checkOutside(mountpoint, upper);
+  let made: string | undefined;
+  let work: Directory | undefined;
+  if (upper !== undefined) {
+    made = options.work === undefined ? makeWorkDirectory(upper.path) : undefined;
+    try {
+      work = findDirectory('work directory', options.work ?? workBeside(upper.path), mounts);
+      checkWork(upper, work, lower);
+      checkOutside(mountpoint, work);
+    } catch (error) {
+      if (made !== undefined) rmdirSync(made);
+      throw error;
+    }
+  }
+  const readOnly = options.readOnly === true || (upper === undefined && tmp === undefined);
+  const request: MountRequest = {
+    transport: options.transport ?? 'direct',
+    attach: {
+      mountpoint: mountpoint.path,
+      fsname: options.fsname ?? 'ovl',
+      subtype: options.subtype ?? 'ovl',
+      flags: mountFlags(options, readOnly),
+      allow: options.allow ?? (process.geteuid?.() === 0 ? 'other' : 'owner'),
+    },
+    layers: {
+      mountpoint: mountpoint.path,
+      lower: lower.map(({ path }) => path),
+      covered: lower.flatMap((layer, index) =>
+        mountpoint.path !== layer.path && contains(layer, mountpoint) ? [index] : [],
+      ),
+      upper: upper === undefined || work === undefined ? undefined : { upper: upper.path, work: work.path },
+      userxattr: options.userxattr ?? (readOnly && !readsTrusted() ? true : undefined),
+      redirectDir: options.redirectDir,
+      volatile: options.volatile === true,
+      timeout: options.timeout,
+    },
+    tmp: tmp?.path,
+  };
+  return {
+    request,
+    undo: () => {
+      if (made !== undefined) rmdirSync(made, { recursive: true });
+    },
+  };
+}
+
+/** A directory that was named, and where it lies. */
+interface Directory {
+  what: string;
+  path: string;
+  device: number;
+  mountId: number;
+  /** Its path in its file system, whatever is mounted where; undefined if the mount table does not tell. */
+  inner: string | undefined;
+}
+
+function findDirectory(what: string, path: string, mounts: readonly Mount[]): Directory {
+  let real: string;
+  try {
+    real = realpathSync(resolve(path));
+    const stat = statSync(real);
+    if (!stat.isDirectory()) throw new MountError(ExitCode.directory, `${what} '${path}' is not a directory`);
+    return { what, path: real, device: stat.dev, ...placeOf(real, mounts) };
+  } catch (error) {
+    throw error instanceof MountError ? error : unreachable(what, path, error);
+  }
+}
+
+function unreachable(what: string, path: string, error: unknown): MountError {
+  const { code } = error as NodeJS.ErrnoException;
+  const cause = { cause: error };
+  switch (code) {
+    case 'ENOENT':
+      return new MountError(ExitCode.directory, `${what} '${path}' does not exist`, cause);
+    case 'ENOTDIR':
+      return new MountError(ExitCode.directory, `${what} '${path}' is not a directory`, cause);
+    case 'ENOTCONN':
+      return new MountError(
+        ExitCode.busy,
+        `${what} '${path}' is a dead FUSE mount: clear it with fusermount3 -uz or umount -l`,
+        cause,
+      );
+    default:
+      return new MountError(
+        ExitCode.directory,
+        `${what} '${path}' cannot be reached (${code ?? String(error)})`,
+        cause,
+      );
+  }
+}
+
+function placeOf(path: string, mounts: readonly Mount[]): Pick<Directory, 'mountId' | 'inner'> {
+  const fd = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+  try {
+    const mountId = mountOf(fd).id;
+    const mount = mounts.find(({ id }) => id === mountId);
+    return { mountId, inner: mount === undefined ? undefined : join(mount.root, relative(mount.mountpoint, path)) };
+  } finally {
+    close(fd);
+  }
+}
+
+function isWithin(path: string, ancestor: string): boolean {
+  return path === ancestor || path.startsWith(ancestor.endsWith(sep) ? ancestor : ancestor + sep);
+}
+
+/** Whether `outer` is or contains `inner`: by their paths, or in their file system, where a bind mount hides it. */
+function contains(outer: Directory, inner: Directory): boolean {
+  if (isWithin(inner.path, outer.path)) return true;
+  if (outer.device !== inner.device || outer.inner === undefined || inner.inner === undefined) return false;
+  return isWithin(inner.inner, outer.inner);
+}
+
+/** A change of the writable directory must not show in the other as if it had always been there. */
+function checkApart(writable: Directory, layer: Directory): void {
+  if (contains(layer, writable)) {
+    const where = writable.path === layer.path ? 'is the same as' : 'lies inside';
+    throw overlap(writable, where, layer);
+  }
+  if (contains(writable, layer) && writable.what !== 'temporary directory')
+    throw overlap(layer, 'lies inside', writable);
+}
+
+function overlap(inner: Directory, where: string, outer: Directory): MountError {
+  return new MountError(
+    ExitCode.directory,
+    `${inner.what} '${inner.path}' ${where} ${outer.what} '${outer.path}': choose directories apart from each other`,
+  );
+}
+
+function checkWork(upper: Directory, work: Directory, lower: readonly Directory[]): void {
+  if (contains(upper, work)) throw overlap(work, work.path === upper.path ? 'is the same as' : 'lies inside', upper);
+  if (contains(work, upper)) throw overlap(upper, 'lies inside', work);
+  for (const layer of lower) checkApart(work, layer);
+  if (upper.device === work.device && upper.mountId === work.mountId) return;
+  const what = upper.device === work.device ? 'mounts' : 'file systems';
+  throw new MountError(
+    ExitCode.directory,
+    `upper directory '${upper.path}' and work directory '${work.path}' are on different ${what}: put them on the same one`,
+  );
+}
+
+/** On top of the upper is possible, since it is held open; inside, the upper would have to step through the mount. */
+function checkOutside(mountpoint: Directory, writable: Directory): void {
+  if (mountpoint.path === writable.path || !contains(writable, mountpoint)) return;
+  throw new MountError(
+    ExitCode.directory,
+    `mountpoint '${mountpoint.path}' lies inside ${writable.what} '${writable.path}': choose one outside of it`,
+  );
+}
+
+function workBeside(upper: string): string {
+  return join(dirname(upper), `.${basename(upper)}.work`);
+}
+
+/** Returns its path if it was not there before. */
+function makeWorkDirectory(upper: string): string | undefined {
+  const path = workBeside(upper);
+  try {
+    mkdirSync(path, 0o700);
+    return path;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return undefined;
+    const advice = 'name a work directory on the same file system (workdir=)';
+    throw new MountError(ExitCode.directory, `cannot make work directory '${path}' (${code}): ${advice}`, {
+      cause: error,
+    });
+  }
+}
+
+function findMountpoint(path: string, mounts: readonly Mount[]): Directory {
+  if (path === '') throw new MountError(ExitCode.usage, 'no mountpoint: name a directory to mount on');
+  // Before anything looks at it: a mount of ours may be about to end, and any other server may hang.
+  const occupied = mountAt(mounts, resolve(path));
+  if (occupied !== undefined && isOvl(occupied)) throw occupiedBy(path);
+  const mountpoint = findDirectory('mountpoint', path, mounts);
+  const there = mountAt(mounts, mountpoint.path);
+  if (there !== undefined && isOvl(there)) throw occupiedBy(path);
+  return mountpoint;
+}
+
+/** Also said of a dead one: the way out is the same. */
+function occupiedBy(path: string): MountError {
+  return new MountError(
+    ExitCode.busy,
+    `mountpoint '${path}' is an ovl mount already: unmount it first (ovl umount ${path})`,
+  );
+}
+
+function mountFlags(options: MountOptions, readOnly: boolean): MountFlag[] {
+  const privileged = process.geteuid?.() === 0 || maySysAdmin();
+  const flags: MountFlag[] = [];
+  if (readOnly) flags.push('ro');
+  if (!(options.suid ?? privileged)) flags.push('nosuid');
+  if (!(options.dev ?? privileged)) flags.push('nodev');
+  if (options.exec === false) flags.push('noexec');
+  if (options.sync === true) flags.push('sync');
+  if (options.atime !== undefined) flags.push(options.atime);
+  if (options.nodiratime === true) flags.push('nodiratime');
+  return flags;
+}
+
+/** Attributes under "trusted." are seen only by an administrator of the whole machine, not of a user namespace. */
+function readsTrusted(): boolean {
+  if (!maySysAdmin()) return false;
+  try {
+    return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
+  } catch {
+    return true;
+  }
+}

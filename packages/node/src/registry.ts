@@ -1,0 +1,92 @@
+/**
+ * The record of live mounts for `ovl ps`: one JSON file a mount, written by whoever serves it and removed at its end.
+ * What a killed daemon left behind is recognised by its process, and removed by the next reader.
+ */
+import { lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TransportName } from './options.js';
+import { startTime } from './processes.js';
+
+export interface MountRecord {
+  id: string;
+  /** The process that serves the mount, and when it started (clock ticks since boot). */
+  pid: number;
+  pidStart: number;
+  mountpoint: string;
+  /** `major:minor` of the mount. */
+  device: string;
+  lower: string[];
+  upper: string | undefined;
+  work: string | undefined;
+  /** Overlay attributes are under "user.overlay." instead of "trusted.overlay.". */
+  userxattr: boolean;
+  /** ISO 8601. */
+  since: string;
+  transport: TransportName;
+}
+
+/** Where records may be, best first. Root in a user namespace has no /run/ovl, and goes by the others. */
+function directories(): string[] {
+  const uid = process.geteuid?.() ?? 0;
+  const candidates = uid === 0 ? ['/run/ovl'] : [];
+  const runtime = process.env['XDG_RUNTIME_DIR'];
+  if (runtime !== undefined && runtime !== '') candidates.push(join(runtime, 'ovl'));
+  candidates.push(join(tmpdir(), `ovl-${uid}`));
+  return candidates;
+}
+
+/** Anybody may have put something under that name in /tmp: only a directory of our own, closed to others, will do. */
+function isOurs(directory: string): boolean {
+  try {
+    const stat = lstatSync(directory);
+    return stat.isDirectory() && stat.uid === process.geteuid?.() && (stat.mode & 0o022) === 0;
+  } catch {
+    return false;
+  }
+}
+
+/** Returns the file to remove at the end. Throws if no directory will do. */
+export function register(record: MountRecord): string {
+  let failure: unknown;
+  for (const directory of directories()) {
+    try {
+      mkdirSync(directory, { mode: 0o700 });
+    } catch (error) {
+      failure = error; // it is there already, or cannot be: what follows tells
+    }
+    if (!isOurs(directory)) continue;
+    const path = join(directory, `${record.id}.json`);
+    writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+    renameSync(`${path}.new`, path); // a reader sees all of it or nothing
+    return path;
+  }
+  throw new Error('no directory for the record of the mount', { cause: failure });
+}
+
+export function unregister(path: string): void {
+  rmSync(path, { force: true });
+}
+
+/** Records whose process is alive. */
+export function readRecords(): MountRecord[] {
+  const records: MountRecord[] = [];
+  for (const directory of directories().filter(isOurs)) {
+    for (const name of readdirSync(directory)) {
+      if (!name.endsWith('.json')) continue;
+      const path = join(directory, name);
+      const record = readRecord(path);
+      if (record === undefined || startTime(record.pid) !== record.pidStart) unregister(path);
+      else records.push(record);
+    }
+  }
+  return records;
+}
+
+function readRecord(path: string): MountRecord | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as MountRecord;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * The serving thread: opens the layers, waits for the mount's device, then answers requests until the unmount. Its loop
+ * blocks, so after "serve" it hears nothing more from the main thread; it can still post messages.
+ */
+import { writeSync } from 'node:fs';
+import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { FsError, Overlay, runSync } from '@ovl/core';
+import { CoveredLayer } from './covered-layer.js';
+import { Server, type ServerOptions } from './fuse/server.js';
+import { serve } from './fuse/session.js';
+import { hostLayer } from './host-layer.js';
+import { type HostUpperOptions, hostUpper } from './host-upper.js';
+import type { LayerRequest } from './mount-request.js';
+
+export interface ServeRequest {
+  layers: LayerRequest;
+  log: 'stderr' | undefined;
+}
+
+/** From the main thread. */
+export type ServeCommand = { kind: 'serve'; fd: number } | { kind: 'close' };
+
+/** To the main thread, in this order; "failed" may come in place of any. */
+export type ServeEvent =
+  /** `userxattr`: where overlay attributes are kept. */
+  | { kind: 'opened'; userxattr: boolean }
+  | { kind: 'live' }
+  | { kind: 'ended' }
+  | { kind: 'failed'; message: string; code: string | undefined };
+
+function openOverlay(request: LayerRequest): { overlay: Overlay<'sync'>; userxattr: boolean } {
+  const { lower, covered, mountpoint, upper, userxattr, redirectDir, volatile } = request;
+  const layers = lower.map((path, index) =>
+    covered.includes(index) ? new CoveredLayer(path, mountpoint) : hostLayer(path),
+  );
+  const options: Parameters<typeof Overlay.open<'sync'>>[0] = { lower: layers };
+  if (upper !== undefined) {
+    const upperOptions: HostUpperOptions = upper;
+    options.upper = hostUpper(userxattr === undefined ? upperOptions : { ...upperOptions, userxattr });
+  }
+  if (userxattr === true) options.xattrPrefix = 'user.overlay.';
+  if (redirectDir !== undefined) options.redirectDir = redirectDir;
+  if (volatile) options.fsync = 'volatile';
+  const prefix = options.upper?.xattrPrefix ?? options.xattrPrefix;
+  return { overlay: runSync(Overlay.open(options)), userxattr: prefix === 'user.overlay.' };
+}
+
+function main(port: MessagePort, { layers, log }: ServeRequest): void {
+  const post = (event: ServeEvent): void => port.postMessage(event);
+  const failed = (error: unknown): void => {
+    const message = error instanceof Error ? error.message : String(error);
+    post({ kind: 'failed', message, code: error instanceof FsError ? error.code : undefined });
+    port.close();
+  };
+  try {
+    const { overlay, userxattr } = openOverlay(layers);
+    const options: ServerOptions = { volatile: layers.volatile };
+    if (layers.timeout !== undefined) options.timeout = layers.timeout;
+    // Straight to the descriptor: the thread's own console needs the event loop, which the serving loop never enters.
+    if (log === 'stderr') options.log = (line) => void writeSync(2, `ovl: ${line}\n`);
+    const server = new Server(overlay, options);
+    port.once('message', (command: ServeCommand) => {
+      try {
+        if (command.kind === 'serve') serve(command.fd, server, { live: () => post({ kind: 'live' }) });
+        server.close();
+        post({ kind: 'ended' });
+        port.close();
+      } catch (error) {
+        failed(error);
+      }
+    });
+    post({ kind: 'opened', userxattr });
+  } catch (error) {
+    failed(error);
+  }
+}
+
+if (parentPort !== null) main(parentPort, workerData as ServeRequest);
