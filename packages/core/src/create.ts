@@ -19,9 +19,10 @@ export type Creation = NewObject;
 /** See `Overlay.create`. */
 export function* createObject(stack: Stack, dir: Inode, name: string, object: Creation): Operation<Entry> {
   const type = object.mode & S_IFMT;
-  if (type === S_IFCHR && (object.rdev ?? 0) === 0) throw new FsError('EPERM', { syscall: 'mknod', path: name });
   if (type === S_IFLNK) checkTarget(object.target ?? '');
-  yield* prepareName(stack, dir, name);
+  yield* checkFree(stack, dir, name);
+  if (type === S_IFCHR && (object.rdev ?? 0) === 0) throw new FsError('EPERM', { syscall: 'mknod', path: name });
+  yield* copyUp(stack, dir);
   return yield* stack.namespace.hold(create(stack, dir, name, object));
 }
 
@@ -64,8 +65,10 @@ function* create(stack: Stack, dir: Inode, name: string, object: Creation): Oper
 
 /** See `Overlay.link`. */
 export function* linkObject(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<Entry> {
+  yield* checkFree(stack, dir, name);
   if (inode.isDirectory) throw new FsError('EPERM', { syscall: 'link', path: name });
-  yield* prepareName(stack, dir, name);
+  if (inode.dentry === undefined) throw new FsError('ENOENT', { syscall: 'link', path: name });
+  yield* copyUp(stack, dir);
   yield* copyUp(stack, inode);
   return yield* stack.namespace.hold(link(stack, inode, dir, name));
 }
@@ -85,14 +88,13 @@ function* link(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<
   return { inode, attributes };
 }
 
-/** Checks what can be checked before anything is written, and copies the directory up. */
-function* prepareName(stack: Stack, dir: Inode, name: string): Operation<void> {
+/** Checks what can be checked before anything is written. EEXIST comes before whatever is wrong with the object. */
+function* checkFree(stack: Stack, dir: Inode, name: string): Operation<void> {
   if ((yield* lookup(stack, dir, name)) !== undefined) throw new FsError('EEXIST', { path: name });
   stack.writable();
   // These names are whiteouts to the layers of other writers; the object would vanish at the next mount.
   if (meaningOfName(name).kind !== 'entry') throw new FsError('EINVAL', { path: name });
   checkLive(dir, stack, name);
-  yield* copyUp(stack, dir);
 }
 
 /** Under the namespace lock: the name is still free and the directory still there. Returns its upper part. */

@@ -84,7 +84,8 @@ export function* write(stack: Stack, handle: OpenHandle, buffer: Uint8Array, pos
 
 /** The end is looked up and written under the inode's lock, so that appends never overlap. */
 function* append(stack: Stack, handle: OpenHandle, file: UpperFile, buffer: Uint8Array): Operation<number> {
-  const { size } = yield* wait(stack.writable().getattr(handle.node));
+  const { layer, node } = stack.real(handle.inode); // not the handle's: its name may be gone while the inode has others
+  const { size } = yield* wait(layer.getattr(node));
   return yield* wait(file.write(buffer, size));
 }
 
@@ -152,17 +153,11 @@ export function* release(stack: Stack, handle: OpenHandle): Operation<void> {
   try {
     yield* wait(handle.file.close());
   } finally {
-    yield* releaseInode(stack, inode);
+    if (inode.handles === 0 && inode.staged && inode.upper !== undefined) {
+      yield* wait(stack.writable().discard(inode.upper)); // copied up without a name: nobody can reach it any more
+      inode.staged = false;
+    }
+    stack.drop(inode);
   }
 }
 
-/** Lets go of an inode that lost its last handle: of its kept or staged object, if it has no name any more. */
-export function* releaseInode(stack: Stack, inode: Inode): Operation<void> {
-  if (inode.handles > 0) return;
-  if (inode.dentry === undefined && inode !== stack.root && inode.upper !== undefined && inode.references <= 0) {
-    const upper = stack.writable();
-    if (inode.staged) yield* wait(upper.discard(inode.upper));
-    else if (upper.release !== undefined) yield* wait(upper.release(inode.upper));
-  }
-  stack.drop(inode);
-}

@@ -27,9 +27,10 @@ export const REDIRECT_MAX = 256;
 
 const WHITEOUT_NAME_PREFIX = '.wh.';
 /** Marks its directory opaque. */
-const OPAQUE_NAMES: ReadonlySet<string> = new Set(['.wh..wh..opq', '.wh..opq']);
+export const OPAQUE_NAMES: ReadonlySet<string> = new Set(['.wh..wh..opq', '.wh..opq']);
 /** fuse-overlayfs' own spelling of `opaque`, written where it may not set trusted attributes. */
 const FUSE_OVERLAYFS_OPAQUE = 'user.fuseoverlayfs.opaque';
+const FUSE_OVERLAYFS_ORIGIN = 'user.fuseoverlayfs.origin';
 /** Attributes whose value replaces owner and mode, in order of precedence. */
 export const OVERRIDE_XATTRS: readonly string[] = ['user.fuseoverlayfs.override_stat', 'user.containers.override_stat'];
 
@@ -136,9 +137,14 @@ export function unknownXattr(names: readonly string[], prefix: XattrPrefix): str
   });
 }
 
+/** Whether an attribute is another writer's mark that acts in every layer: hidden from users and not theirs to set. */
+export function isForeignMark(name: string): boolean {
+  return name === FUSE_OVERLAYFS_OPAQUE || name === FUSE_OVERLAYFS_ORIGIN;
+}
+
 /** Whether a layer's attribute is the overlay's own and thus hidden from users and not copied up. */
 export function isPrivateXattr(name: string, prefix: XattrPrefix): boolean {
-  return name.startsWith(prefix) && !name.startsWith(`${prefix}overlay.`);
+  return isForeignMark(name) || (name.startsWith(prefix) && !name.startsWith(`${prefix}overlay.`));
 }
 
 /** A user's name → the layer's: an overlay attribute set through the overlay belongs to a nested one. */
@@ -148,7 +154,7 @@ export function escapeXattr(name: string, prefix: XattrPrefix): string {
 
 /** The layer's name → a user's, or undefined where it is hidden. */
 export function unescapeXattr(name: string, prefix: XattrPrefix): string | undefined {
-  if (!name.startsWith(prefix)) return name;
+  if (!name.startsWith(prefix)) return isForeignMark(name) ? undefined : name;
   const nested = `${prefix}overlay.`;
   return name.startsWith(nested) ? prefix + name.slice(nested.length) : undefined;
 }

@@ -52,6 +52,8 @@ export class Inode {
 
   /** A name it was found under: the only one, for a directory. Undefined for the root and once every known name is gone. */
   dentry: Dentry | undefined;
+  /** Whether it lost its last known name, as opposed to never having had one (the root). */
+  isNameless = false;
   /** Further known names of a hard-linked file. */
   links: Dentry[] | undefined;
 
@@ -66,6 +68,8 @@ export class Inode {
   hasOrigin = false;
   /** Whether the upper object is a nameless copy: it was copied up after its last name had gone. */
   staged = false;
+  /** Whether the upper was told to keep the object when its name went, until {@link Stack.letGo}. */
+  kept = false;
   /** Metacopy: where the data is, once looked for. */
   data: Real | undefined;
 
@@ -193,8 +197,10 @@ export class Stack {
     return folded;
   }
 
-  /** Records that `inode` is found under a name. */
+  /** Records that `inode` is found under a name; also of one that is only held open, found by another of its names. */
   addDentry(inode: Inode, dir: Inode, name: string): void {
+    if (inode.isNameless) this.inodeCount++;
+    inode.isNameless = false;
     dir.children ??= new Map();
     dir.children.set(name, inode);
     if (inode.dentry === undefined) inode.dentry = { dir, name };
@@ -211,15 +217,38 @@ export class Stack {
     else if (inode.links !== undefined) {
       inode.links = inode.links.filter((link) => link.dir !== dir || link.name !== name);
     }
+    if (inode.links?.length === 0) inode.links = undefined;
+  }
+
+  /** Records that the last known name of an inode is gone. Whoever holds it goes on using it. */
+  becomeNameless(inode: Inode): void {
+    inode.isNameless = true;
+    this.inodeCount--;
+    if (!inode.kept) this.unalias(inode);
+  }
+
+  /** Releases the object of an inode that has no name and that nobody holds any more. */
+  letGo(inode: Inode): void {
+    if (!inode.isNameless || inode.references > 0 || inode.handles > 0) return;
+    this.unalias(inode);
+    if (inode.kept && inode.upper !== undefined) this.upper?.release?.(inode.upper);
+    inode.kept = false;
   }
 
   /** Forgets an inode that nobody holds, and then its directories upwards. */
   drop(inode: Inode): void {
     let current: Inode | undefined = inode;
     while (current !== undefined && current !== this.root) {
-      if (current.references > 0 || current.handles > 0 || (current.children?.size ?? 0) > 0) return;
+      if (current.references > 0 || current.handles > 0) return;
+      for (const child of current.children?.values() ?? []) {
+        if ((child.children?.size ?? 0) === 0 && child.dentry?.dir === current) this.drop(child);
+      }
+      if ((current.children?.size ?? 0) > 0) return;
       const dentry: Dentry | undefined = current.dentry;
-      if (dentry === undefined) return; // already dropped, or removed
+      if (dentry === undefined) {
+        this.letGo(current);
+        return;
+      }
       for (const { dir, name } of current.links ?? []) this.removeDentry(current, dir, name);
       this.removeDentry(current, dentry.dir, dentry.name);
       current.dentry = undefined;

@@ -163,8 +163,8 @@ export interface UpperLayer<M extends Mode = Mode> extends Layer<M> {
    * copy_file_range), keeping holes. False when it cannot for these two files; the caller then copies by hand.
    */
   copyData?(from: LayerFile<M>, to: UpperFile<M>, length: number): Answer<M, boolean>;
-  /** A node that a change named in `keep` is not used again. */
-  release?(node: LayerNode): Answer<M, void>;
+  /** A node that a change named in `keep` is not used again. Does not fail; what it frees may be freed later. */
+  release?(node: LayerNode): void;
   /** Makes the entries of a directory durable. */
   fsyncdir(dir: LayerNode): Answer<M, void>;
   /** Makes everything written so far durable. */

@@ -14,12 +14,13 @@ import {
   markXattrs,
   mayBeXattrWhiteout,
   NO_MARKS,
+  OPAQUE_NAMES,
   OVERRIDE_XATTRS,
   parseRedirect,
   whiteoutXattr,
 } from './format.js';
 import type { Inode, Real, Stack } from './inode.js';
-import type { Found, LayerEntry, LayerNode } from './layer.js';
+import type { Found, Layer, LayerEntry, LayerNode } from './layer.js';
 import { type LayerListing, type Listed, mergeListings, NO_WHITEOUTS } from './merge.js';
 import { checkName } from './names.js';
 import type { Entry } from './overlay.js';
@@ -55,7 +56,10 @@ export function* require(stack: Stack, dir: Inode, name: string, syscall: string
 /** See `Overlay.getattr`. */
 export function* getattr(stack: Stack, inode: Inode): Operation<Attributes> {
   const { layer, node, index } = stack.real(inode);
-  return present(inode, yield* overridden(stack, index, node, yield* wait(layer.getattr(node))));
+  const attributes = present(inode, yield* overridden(stack, index, node, yield* wait(layer.getattr(node))));
+  // The last name is gone, which a lower layer does not know.
+  if (inode.dentry === undefined && inode !== stack.root && inode.upper === undefined) attributes.nlink = 0;
+  return attributes;
 }
 
 /** A layer's attributes as the overlay shows them. The kernel, too, gives merged directories a link count of 1. */
@@ -153,7 +157,10 @@ function* instantiate(stack: Stack, dir: Inode, name: string, listed: Listed): O
     return { inode, attributes: present(inode, attributes) };
   }
   const alias = attributes.nlink > 1 ? stack.aliases.get(`${attributes.dev}:${attributes.ino}`) : undefined;
-  if (alias !== undefined) return { inode: alias, attributes: present(alias, attributes) };
+  if (alias !== undefined) {
+    if (alias.isNameless) alias.upper = found.node; // held open only, until now
+    return { inode: alias, attributes: present(alias, attributes) };
+  }
   const origin = dir.impure ? yield* originIno(stack, real) : undefined;
   const ino = origin?.ino ?? stack.presentIno(attributes.dev, attributes.ino);
   const inode = stack.newInode(attributes.mode, ino, found.node, []);
@@ -290,6 +297,7 @@ function* walk(stack: Stack, start: Real, path: readonly string[], wanted: 'dire
   let { node } = start;
   for (let i = 0; i < path.length; i++) {
     const name = path[i] as string;
+    stop ||= yield* hasOpaqueName(layer, node);
     if ((yield* wait(layer.lookup(node, `.wh.${name}`))) !== undefined) stop = true;
     const found = yield* wait(layer.lookup(node, name));
     if (found === undefined) return { reached: undefined, stop, below: [...below, ...path.slice(i)], restart };
@@ -309,7 +317,14 @@ function* walk(stack: Stack, start: Real, path: readonly string[], wanted: 'dire
       below = absolute ? components : [...below, ...components];
     } else below.push(name);
   }
+  stop ||= yield* hasOpaqueName(layer, node);
   return { reached: node, stop, below, restart };
+}
+
+/** Whether a directory is opaque by an entry. Where names are listed they tell; here they have to be asked for. */
+function* hasOpaqueName(layer: Layer, dir: LayerNode): Operation<boolean> {
+  for (const name of OPAQUE_NAMES) if ((yield* wait(layer.lookup(dir, name))) !== undefined) return true;
+  return false;
 }
 
 /** The number of the lower object that an upper one was copied from, if it records one that still exists. */

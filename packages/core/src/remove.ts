@@ -41,7 +41,7 @@ function* remove(stack: Stack, dir: Inode, name: string, syscall: 'unlink' | 'rm
   const place = { dir: dir.upper as LayerNode, name };
   if (covers) yield* cover(stack, place, occupant, keptNode(inode));
   else yield* wait(stack.writable().commit({ kind: 'unlink', from: place, occupant, keep: keptNode(inode) }));
-  nameVanished(stack, dir, name, inode, covers);
+  yield* nameVanished(stack, dir, name, inode, covers);
 }
 
 function* cover(stack: Stack, to: Place, over: Occupant, keep: LayerNode | undefined): Operation<void> {
@@ -65,21 +65,29 @@ export function occupantOf(inode: Inode): Occupant {
   return inode.isDirectory ? 'directory' : 'non-directory';
 }
 
-/** The upper object that must outlive the loss of a name: it is open, or has other names under which we know it. */
+/**
+ * The upper object that must outlive the loss of a name: it is open, or a directory that somebody may stand in. One that is
+ * known under another name is found there again instead.
+ */
 export function keptNode(inode: Inode): LayerNode | undefined {
-  return inode.handles > 0 || inode.links !== undefined ? inode.upper : undefined;
+  const held = inode.handles > 0 || (inode.isDirectory && inode.references > 0);
+  return held && inode.links === undefined ? inode.upper : undefined;
 }
 
 /** Updates the caches after a name is gone. */
-export function nameVanished(stack: Stack, dir: Inode, name: string, inode: Inode, covers: boolean): void {
-  const kept = keptNode(inode) !== undefined;
+export function* nameVanished(stack: Stack, dir: Inode, name: string, inode: Inode, covers: boolean): Operation<void> {
+  inode.kept = keptNode(inode) !== undefined;
   dir.listing?.delete(name);
   if (covers) (dir.whiteouts ??= new Map()).set(name, true);
   else dir.whiteouts?.delete(name);
   dir.version++;
   stack.removeDentry(inode, dir, name);
-  if (inode.dentry === undefined) {
-    stack.inodeCount--;
-    stack.unalias(inode);
-  } else if (!kept) stack.unalias(inode);
+  const { dentry } = inode;
+  if (dentry === undefined) {
+    stack.becomeNameless(inode);
+    stack.letGo(inode);
+  } else if (dentry.dir.upper !== undefined) {
+    const found = yield* wait(stack.writable().lookup(dentry.dir.upper, dentry.name));
+    if (found !== undefined) inode.upper = found.node;
+  }
 }

@@ -64,8 +64,8 @@ export function* rename(
   for (;;) {
     const source = (yield* require(stack, fromDir, fromName, 'rename')).inode;
     const target = (yield* lookup(stack, toDir, toName))?.inode;
-    if (target === source) return; // two names of one object, or one name: POSIX asks for nothing to happen
     yield* checkRename(stack, { dir: fromDir, name: fromName, inode: source }, toDir, toName, target, flag);
+    if (target === source) return; // two names of one object, or one name: POSIX asks for nothing to happen
     checkMovable(stack, source, fromDir, toDir);
     if (flag === 'exchange') checkMovable(stack, target as Inode, toDir, fromDir);
 
@@ -77,6 +77,7 @@ export function* rename(
   }
 }
 
+/** In the order of Linux's do_renameat2 and vfs_rename, since callers see which error comes first. */
 function* checkRename(
   stack: Stack,
   from: End,
@@ -92,11 +93,10 @@ function* checkRename(
   if (target === undefined && flag === 'exchange') fail('ENOENT');
   if (target !== undefined && flag === 'noreplace') fail('EEXIST');
   if (source.isDirectory && isWithin(toDir, source)) fail('EINVAL');
-  if (flag === 'exchange' && target?.isDirectory === true && isWithin(from.dir, target)) fail('EINVAL');
-  if (target !== undefined && flag !== 'exchange') {
+  if (target !== undefined && isWithin(from.dir, target)) fail(flag === 'exchange' ? 'EINVAL' : 'ENOTEMPTY');
+  if (target !== undefined && target !== source && flag !== 'exchange') {
     if (source.isDirectory && !target.isDirectory) fail('ENOTDIR');
     if (!source.isDirectory && target.isDirectory) fail('EISDIR');
-    if (isWithin(from.dir, target)) fail('ENOTEMPTY');
     if (target.isDirectory) yield* checkEmpty(stack, target, toName);
   }
   stack.writable();
@@ -196,7 +196,7 @@ function* commitRename(
       }),
     );
     const ino = fromDir.listing?.get(fromName)?.ino ?? source.ino;
-    if (target !== undefined) nameVanished(stack, toDir, toName, target, coversBelow(toDir, toName));
+    if (target !== undefined) yield* nameVanished(stack, toDir, toName, target, coversBelow(toDir, toName));
     moveName(stack, from, leaves);
     nameAppeared(stack, toDir, toName, source, ino);
   }

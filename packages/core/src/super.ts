@@ -9,6 +9,8 @@ import { type Operation, wait } from './run.js';
 export function* openRoot(stack: Stack): Operation<Inode> {
   for (let index = 0; index < stack.layers.length; index++) {
     const layer = stack.layer(index);
+    // File systems are numbered in the order of the layers, so that inode numbers are the same at the next mount.
+    stack.presentIno((yield* wait(layer.getattr(layer.root))).dev, 0);
     const names = yield* wait(layer.listxattr(layer.root));
     if (names.length === 0) continue;
     const unknown = unknownXattr(names, stack.prefix);

@@ -4,7 +4,7 @@
  */
 import { copyUp } from './copy-up.js';
 import { FsError } from './errors.js';
-import { escapeXattr, unescapeXattr } from './format.js';
+import { escapeXattr, isForeignMark, unescapeXattr } from './format.js';
 import type { Inode, Stack } from './inode.js';
 import { type Operation, wait } from './run.js';
 
@@ -13,6 +13,7 @@ export const XATTR_NAME_MAX = 255;
 export const XATTR_SIZE_MAX = 65536;
 
 export function* getxattr(stack: Stack, inode: Inode, name: string): Operation<Uint8Array | undefined> {
+  if (isForeignMark(name)) return undefined;
   const { layer, node } = stack.real(inode);
   return yield* wait(layer.getxattr(node, escapeXattr(name, stack.prefix)));
 }
@@ -35,6 +36,7 @@ export function* setxattr(
   condition?: 'create' | 'replace',
 ): Operation<void> {
   const upper = stack.writable();
+  if (isForeignMark(name)) throw new FsError('EPERM', { syscall: 'setxattr', path: name });
   const escaped = escapeXattr(name, stack.prefix);
   if (escaped.length > XATTR_NAME_MAX) throw new FsError('ERANGE', { syscall: 'setxattr', path: name });
   if (value.length > XATTR_SIZE_MAX) throw new FsError('E2BIG', { syscall: 'setxattr', path: name });
