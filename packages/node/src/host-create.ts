@@ -5,8 +5,6 @@
  * up capabilities, so an object that would not arrive as asked is staged.
  */
 import {
-  DT_CHR,
-  DT_DIR,
   type Attributes,
   FsError,
   type NewObject,

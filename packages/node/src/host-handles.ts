@@ -65,7 +65,8 @@ export function inodeOfHandle(mountFd: number, { type, bytes }: FileHandle): num
   const fd = c.openByHandleAt(mountFd, handle, O_PATH | O_CLOEXEC);
   if (fd < 0) return errno() === EPERM ? parseInode(type, bytes) : undefined;
   try {
-    return statxFd(fd).ino;
+    const { ino, nlink } = statxFd(fd);
+    return nlink > 0 ? ino : undefined; // removed, and only open somewhere
   } finally {
     close(fd);
   }

@@ -132,6 +132,7 @@ export class HostLayer implements Layer<'sync'> {
   }
 
   close(): void {
+    if (this.root.fd < 0) return; // closed before
     directories.forgetTree(this.root);
     close(this.root.fd);
     this.root.fd = -1;

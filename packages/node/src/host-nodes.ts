@@ -136,7 +136,7 @@ export class DirectoryCache {
 
   /** Closes the descriptors of everything below `root`, when its layer is closed. */
   forgetTree(root: HostNode): void {
-    for (const node of [...this.#slots]) {
+    for (const node of this.#slots.slice()) {
       let at: HostNode | undefined = node;
       while (at !== undefined && at !== root) at = at.parent;
       if (at === root) this.forget(node);

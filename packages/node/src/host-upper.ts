@@ -22,7 +22,7 @@ import { commitExchange, commitLink, commitRename, commitUnlink } from './host-c
 import { type Surroundings, arrivesAsAsked, isWhiteout, make, settle } from './host-create.js';
 import { HostFile, copyData } from './host-file.js';
 import { HostLayer } from './host-layer.js';
-import { HostNode, checkEntry, directories, hostNode, locate, locateByName, parentOf } from './host-nodes.js';
+import { HostNode, checkEntry, directories, hostNode, locate, locateByName } from './host-nodes.js';
 import { KeptDescriptors } from './kept-descriptors.js';
 import {
   AT_FDCWD,
@@ -44,7 +44,6 @@ import {
   renameat2,
   setxattr,
   statxAt,
-  statxFd,
   syncfs,
   unlinkatOrErrno,
   utimensat,
@@ -299,6 +298,7 @@ class HostUpper extends HostLayer implements UpperLayer<'sync'> {
   }
 
   override close(): void {
+    if (this.root.fd < 0) return;
     this.#dropFresh();
     this.#kept.releaseAll();
     this.#work.close();

@@ -50,6 +50,8 @@ export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 const AT_EMPTY_PATH = 0x1000;
 const AT_SYMLINK_NOFOLLOW = 0x100;
+const ENOENT = 2;
+const ENOSYS = 38;
 
 type AtCall = (dirfd: number, path: CString, ...rest: number[]) => number;
 type AtAtCall = (fromDir: number, from: CString, toDir: number, to: CString, flags: number) => number;
@@ -138,9 +140,10 @@ export function pwrite(fd: number, buffer: Uint8Array, position: number): number
   return done;
 }
 
-/** Fills `buffer` with `struct linux_dirent64`s; 0 at the end. */
+/** Fills `buffer` with `struct linux_dirent64`s; 0 at the end, and for a directory that is removed. */
 export function getdents64(fd: number, buffer: Uint8Array): number {
-  return checked(c.getdents64(fd, buffer, buffer.length), 'getdents64');
+  const length = c.getdents64(fd, buffer, buffer.length);
+  return length < 0 && errno() === ENOENT ? 0 : checked(length, 'getdents64');
 }
 
 const target = fixedBuffer(SYMLINK_MAX + 1);
@@ -190,7 +193,6 @@ export function renameat2OrErrno(fromDir: number, from: string, toDir: number, t
 }
 
 const SYS_FCHMODAT2 = 452; // the same on every architecture
-const ENOSYS = 38;
 let hasFchmodat2 = true;
 
 /** Sets permission bits; an empty `name` means the descriptor itself, which may be an O_PATH one. */

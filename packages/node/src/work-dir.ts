@@ -3,7 +3,7 @@
  * `#<hex>` here, among them the master whiteout that all others are hard links of. Whatever is found here when it is
  * opened was left by a crash and is removed. Nothing outside of it is ever removed by this file.
  */
-import { DT_DIR, FsError, S_IFCHR } from '@ovl/core';
+import { DT_DIR, type FsError, S_IFCHR, isFsError } from '@ovl/core';
 import { HostNode, directories } from './host-nodes.js';
 import { readEntries } from './host-readdir.js';
 import { refusal } from './refusal.js';
@@ -195,17 +195,19 @@ function openWork(workdir: number, path: string): number {
   try {
     mkdirat(workdir, 'work', mode);
   } catch (error) {
-    if (!(error instanceof FsError && error.code === 'EEXIST')) throw error;
-    if (mode !== 0) fchmodat(workdir, 'work', mode);
+    if (!isFsError(error, 'EEXIST')) throw error;
   }
   const fd = openatOrErrno(workdir, 'work', O_PATH | O_DIRECTORY | O_NOFOLLOW);
   if (fd === -ENOTDIR) throw refusal('ENOTDIR', path, 'remove this; a directory is needed here');
   if (fd < 0) throw errorOf(-fd, 'openat', path);
-  if (mountOf(fd).id !== mountOf(workdir).id) {
+  try {
+    if (mountOf(fd).id !== mountOf(workdir).id) throw refusal('EBUSY', path, 'unmount what is mounted here');
+    if (mode !== 0) fchmodat(fd, '', mode);
+    return fd;
+  } catch (error) {
     close(fd);
-    throw refusal('EBUSY', path, 'unmount what is mounted here');
+    throw error;
   }
-  return fd;
 }
 
 function openForRemoval(dirfd: number, name: string): number {
