@@ -7,7 +7,10 @@ function open() {
     memoryLayer({ from: { dir: { y: '1', sub: { z: 'zz' } }, gone: { a: 'a', b: 'b' }, swap: { old: '123' } } }),
   ];
   const upper = memoryLayer();
-  return { fs: syncFs(runSync(Overlay.open<'sync'>({ lower, upper }))), changes: () => runSync(diff({ upper, lower })) };
+  return {
+    fs: syncFs(runSync(Overlay.open<'sync'>({ lower, upper }))),
+    changes: () => runSync(diff({ upper, lower })),
+  };
 }
 
 it('lists what was added, changed and deleted, with sizes', () => {

@@ -38,8 +38,12 @@ describe('path faces', () => {
     const { fs, promises } = open();
     expect(() => fs.readFileSync('/nope')).toThrow("ENOENT: no such file or directory, open '/nope'");
     await expect(promises.rmdir('/dir')).rejects.toThrow("ENOTEMPTY: directory not empty, rmdir '/dir'");
-    expect(() => fs.mkdirSync('/dir')).toThrow(expect.objectContaining({ code: 'EEXIST', errno: -17, syscall: 'mkdir' }));
-    expect(() => fs.renameSync('/dir', '/dir/sub/x')).toThrow("EINVAL: invalid argument, rename '/dir' -> '/dir/sub/x'");
+    expect(() => fs.mkdirSync('/dir')).toThrow(
+      expect.objectContaining({ code: 'EEXIST', errno: -17, syscall: 'mkdir' }),
+    );
+    expect(() => fs.renameSync('/dir', '/dir/sub/x')).toThrow(
+      "EINVAL: invalid argument, rename '/dir' -> '/dir/sub/x'",
+    );
     expect(() => fs.mkdirSync('/')).toThrow(expect.objectContaining({ code: 'EEXIST' }));
   });
 

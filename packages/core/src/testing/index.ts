@@ -1,1 +1,37 @@
-export {};
+/** `@ovl/core/testing`: what a new layer or a new face is tested with. Brings no test runner and no generator of its own. */
+export {
+  type Arbitrary,
+  type ArbitraryOptions,
+  arbitraryLayers,
+  arbitraryOperation,
+  arbitraryOperations,
+  arbitraryTree,
+  DEFAULT_OPTIONS,
+  type FastCheck,
+} from './arbitrary.js';
+export { OverlayDriver, type OverlayDriverOptions, statOf } from './driver.js';
+export { Model } from './model.js';
+export {
+  apply,
+  canonical,
+  type Driver,
+  type FileOperation,
+  type Result,
+  type Seen,
+  type Snapshot,
+  snapshot,
+  type Stat,
+  type Value,
+} from './operations.js';
+export {
+  dir,
+  file,
+  modeOf,
+  type ObjectSpec,
+  type OpaqueForm,
+  populate,
+  symlink,
+  type TreeSpec,
+  whiteout,
+  type WhiteoutForm,
+} from './tree.js';

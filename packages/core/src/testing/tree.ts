@@ -1,0 +1,126 @@
+/**
+ * Trees as data: what a test puts into a layer, in a form that prints well when a property fails. `populate` writes one
+ * through the layer interface, so that the same tree can be put into any kind of layer.
+ */
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '../attributes.js';
+import type { LayerNode, NewObject, UpperLayer } from '../layer.js';
+import { encodeName } from '../names.js';
+import { type Operation, wait } from '../run.js';
+
+interface Dress {
+  /** Permission bits. Default 0644, directories 0755. */
+  mode?: number;
+  uid?: number;
+  gid?: number;
+  xattrs?: Record<string, string>;
+  /** Seconds. */
+  mtime?: number;
+}
+
+/** How a directory is marked opaque; "x" hides nothing and only announces xattr whiteouts. */
+export type OpaqueForm = 'y' | 'x' | '.wh..wh..opq' | 'fuse-overlayfs';
+/** How a whiteout is spelt. */
+export type WhiteoutForm = 'device' | 'xattr' | 'name';
+
+export type ObjectSpec =
+  | ({ type: 'file'; content: string } & Dress)
+  | ({ type: 'directory'; entries: TreeSpec; opaque?: OpaqueForm; redirect?: string } & Dress)
+  | ({ type: 'symlink'; target: string } & Omit<Dress, 'mode'>)
+  | ({ type: 'fifo' | 'socket' } & Dress)
+  | ({ type: 'char' | 'block'; rdev: number } & Dress)
+  | { type: 'whiteout'; form: WhiteoutForm };
+
+/** The entries of a directory. */
+export type TreeSpec = { [name: string]: ObjectSpec };
+
+export function file(content: string, dress: Dress = {}): ObjectSpec {
+  return { type: 'file', content, ...dress };
+}
+
+export function dir(
+  entries: TreeSpec = {},
+  options: Dress & { opaque?: OpaqueForm; redirect?: string } = {},
+): ObjectSpec {
+  return { type: 'directory', entries, ...options };
+}
+
+export function symlink(target: string): ObjectSpec {
+  return { type: 'symlink', target };
+}
+
+export function whiteout(form: WhiteoutForm = 'device'): ObjectSpec {
+  return { type: 'whiteout', form };
+}
+
+const TYPES = {
+  file: S_IFREG,
+  directory: S_IFDIR,
+  symlink: S_IFLNK,
+  fifo: S_IFIFO,
+  socket: S_IFSOCK,
+  char: S_IFCHR,
+  block: S_IFBLK,
+} as const;
+
+/** The type and permission bits that an object is made with. */
+export function modeOf(spec: Exclude<ObjectSpec, { type: 'whiteout' }>): number {
+  const usual = spec.type === 'directory' ? 0o755 : spec.type === 'symlink' ? 0o777 : 0o644;
+  return TYPES[spec.type] | ('mode' in spec && spec.mode !== undefined ? spec.mode : usual);
+}
+
+/** Writes a tree into a directory of a layer, by default its root. */
+export function* populate(layer: UpperLayer, tree: TreeSpec, at: LayerNode = layer.root): Operation<void> {
+  for (const [name, spec] of Object.entries(tree)) {
+    if (spec.type === 'whiteout') yield* populateWhiteout(layer, at, name, spec.form);
+    else yield* populateObject(layer, at, name, spec);
+  }
+}
+
+function* populateWhiteout(layer: UpperLayer, dir: LayerNode, name: string, form: WhiteoutForm): Operation<void> {
+  const object: NewObject = { mode: form === 'device' ? S_IFCHR : S_IFREG, uid: 0, gid: 0, rdev: 0 };
+  const { node } = yield* wait(layer.create({ dir, name: form === 'name' ? `.wh.${name}` : name }, object));
+  if (form === 'xattr') yield* wait(layer.setxattr(node, `${layer.xattrPrefix}whiteout`, encodeName('y')));
+}
+
+function* populateObject(
+  layer: UpperLayer,
+  dir: LayerNode,
+  name: string,
+  spec: Exclude<ObjectSpec, { type: 'whiteout' }>,
+): Operation<void> {
+  const { uid = 0, gid = 0, xattrs = {}, mtime } = spec;
+  const object: NewObject = { mode: modeOf(spec), uid, gid };
+  if ('rdev' in spec) object.rdev = spec.rdev;
+  if (spec.type === 'symlink') object.target = spec.target;
+  const { node } = yield* wait(layer.create({ dir, name }, object));
+  if (spec.type === 'file' && spec.content !== '') {
+    const opened = yield* wait(layer.openWritable(node));
+    yield* wait(opened.write(encodeName(spec.content), 0));
+    yield* wait(opened.close());
+  }
+  if (spec.type === 'directory') {
+    yield* populate(layer, spec.entries, node);
+    yield* markDirectory(layer, node, spec.opaque, spec.redirect);
+  }
+  for (const [attribute, value] of Object.entries(xattrs)) {
+    yield* wait(layer.setxattr(node, attribute, encodeName(value)));
+  }
+  if (mtime !== undefined) {
+    yield* wait(layer.setattr(node, { atime: { sec: mtime, nsec: 1 }, mtime: { sec: mtime, nsec: 2 } }));
+  }
+}
+
+function* markDirectory(
+  layer: UpperLayer,
+  node: LayerNode,
+  opaque: OpaqueForm | undefined,
+  redirect: string | undefined,
+): Operation<void> {
+  const set = (name: string, value: string): Operation<void> => wait(layer.setxattr(node, name, encodeName(value)));
+  if (opaque === 'y' || opaque === 'x') yield* set(`${layer.xattrPrefix}opaque`, opaque);
+  else if (opaque === 'fuse-overlayfs') yield* set('user.fuseoverlayfs.opaque', 'y');
+  else if (opaque !== undefined) {
+    yield* wait(layer.create({ dir: node, name: opaque }, { mode: S_IFREG, uid: 0, gid: 0 }));
+  }
+  if (redirect !== undefined) yield* set(`${layer.xattrPrefix}redirect`, redirect);
+}

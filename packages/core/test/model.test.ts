@@ -1,0 +1,98 @@
+// The overlay is an ordinary file system: after any operations it looks like one that was never layered.
+import {
+  arbitraryLayers,
+  arbitraryOperations,
+  dir,
+  type FileOperation,
+  file,
+  Model,
+  type TreeSpec,
+} from '@ovl/core/testing';
+import * as fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { closeAll, inStep, type Numbers, open, parameters, sameTree, worldOf } from './worlds.js';
+
+async function behavesAsTheModel(
+  trees: readonly TreeSpec[],
+  operations: readonly FileOperation[],
+  inodes: 'keep' | 'forget',
+): Promise<void> {
+  const world = worldOf(trees);
+  const model = new Model(trees);
+  const driver = open(world, { inodes });
+  const numbers: Numbers = new Map();
+  await sameTree(driver, model, 'before', numbers);
+  for (const operation of operations) await inStep(driver, model, operation);
+  await sameTree(driver, model, 'after', numbers);
+  await closeAll(driver, model);
+  if (inodes === 'forget') expect(driver.overlay.inodeCount).toBe(1);
+  await sameTree(open(world), model, 'reopened', numbers);
+}
+
+describe('overlay ≡ flat model', () => {
+  for (const inodes of ['keep', 'forget'] as const) {
+    it(`after any operations, and reopened (inodes: ${inodes})`, async () => {
+      const property = fc.asyncProperty(
+        arbitraryLayers(fc),
+        arbitraryOperations(fc, { min: 1, max: 30 }),
+        (trees, operations) => behavesAsTheModel(trees, operations, inodes),
+      );
+      await fc.assert(property, parameters(300));
+    });
+  }
+});
+
+/** What the properties above, and others, once found. */
+const found: { what: string; trees: TreeSpec[]; operations: FileOperation[] }[] = [
+  {
+    what: 'mknod of 0:0 on a taken name is EEXIST',
+    trees: [{ a: dir() }],
+    operations: [{ kind: 'mknod', path: '/a', mode: 0o020600, rdev: 0 }],
+  },
+  {
+    what: 'link of a directory to a taken name is EEXIST',
+    trees: [{ a: dir(), b: file('') }],
+    operations: [{ kind: 'link', from: '/a', to: '/b' }],
+  },
+  {
+    what: 'no-replace rename onto itself is EEXIST',
+    trees: [{ a: file('') }],
+    operations: [{ kind: 'rename', from: '/a', to: '/a', flag: 'noreplace' }],
+  },
+  {
+    what: 'rename of a file onto its directory is ENOTEMPTY',
+    trees: [{ a: dir({ b: file('') }) }],
+    operations: [{ kind: 'rename', from: '/a/b', to: '/a' }],
+  },
+  {
+    what: 'an open lower file that was unlinked has no links',
+    trees: [{ a: file('') }],
+    operations: [
+      { kind: 'open', slot: 0, path: '/a', how: 'r' },
+      { kind: 'unlink', path: '/a' },
+      { kind: 'stat', path: '@0' },
+    ],
+  },
+  {
+    what: 'a redirect does not lead past an opaque marker file on its way',
+    trees: [{ c: dir({ c: dir() }, { opaque: '.wh..wh..opq' }) }, { c: dir({ c: dir({ a: file('hidden') }) }) }],
+    operations: [{ kind: 'rename', from: '/c/c', to: '/a' }],
+  },
+  {
+    what: "fuse-overlayfs' opaque mark is not copied up",
+    trees: [{ a: dir({ b: file('b') }, { opaque: 'fuse-overlayfs' }) }, { a: dir({ c: file('hidden') }) }],
+    operations: [
+      { kind: 'chmod', path: '/a', mode: 0o700 },
+      { kind: 'setxattr', path: '/a', name: 'user.k', value: 'v' },
+    ],
+  },
+];
+
+describe('found once', () => {
+  for (const { what, trees, operations } of found) {
+    it(what, async () => {
+      await behavesAsTheModel(trees, operations, 'keep');
+      await behavesAsTheModel(trees, operations, 'forget');
+    });
+  }
+});

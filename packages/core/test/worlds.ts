@@ -1,0 +1,87 @@
+// What the property tests share: layers in memory from specs, overlays over them, comparison with the model.
+import { type Layer, type MemoryLayer, memoryLayer, Overlay, type OverlayOptions, runSync } from '@ovl/core';
+import {
+  apply,
+  canonical,
+  type FileOperation,
+  type Model,
+  OverlayDriver,
+  type OverlayDriverOptions,
+  populate,
+  type Result,
+  snapshot,
+  type TreeSpec,
+} from '@ovl/core/testing';
+import * as fc from 'fast-check';
+import { expect } from 'vitest';
+
+/** `OVL_RUNS=10` runs every property ten times as often, `OVL_SEED=n` repeats one. */
+export function parameters<T>(numRuns: number): fc.Parameters<T> {
+  const { OVL_RUNS, OVL_SEED } = process.env;
+  return {
+    numRuns: Math.ceil(numRuns * Number(OVL_RUNS ?? 1)),
+    ...(OVL_SEED === undefined ? {} : { seed: Number(OVL_SEED) }),
+  };
+}
+
+export function layerOf(tree: TreeSpec): MemoryLayer {
+  const layer = memoryLayer();
+  runSync(populate(layer, tree));
+  return layer;
+}
+
+export interface World {
+  upper: MemoryLayer;
+  lower: MemoryLayer[];
+}
+
+export function worldOf(trees: readonly TreeSpec[]): World {
+  return { upper: memoryLayer(), lower: trees.map(layerOf) };
+}
+
+export function open(
+  layers: { upper: OverlayOptions['upper']; lower: readonly Layer[] },
+  driver: Partial<OverlayDriverOptions> = {},
+  options: Partial<OverlayOptions> = {},
+): OverlayDriver {
+  const { upper, lower } = layers;
+  const overlay = runSync(Overlay.open({ ...(upper === undefined ? {} : { upper }), lower, ...options }));
+  return new OverlayDriver(overlay, { mode: 'sync', inodes: 'keep', ...driver });
+}
+
+/** Performs an operation on both and compares what they answer. */
+export async function inStep(driver: OverlayDriver, model: Model, operation: FileOperation): Promise<Result> {
+  const expected = await apply(model, operation);
+  const actual = await apply(driver, operation);
+  if (JSON.stringify(actual) !== JSON.stringify(expected)) {
+    expect({ operation, result: actual }).toEqual({ operation, result: expected });
+  }
+  return actual;
+}
+
+/** Inode numbers by the model's identities: each object keeps its number, and no two share one. */
+export type Numbers = Map<number, number>;
+
+/** Compares all that can be seen. With `numbers`, also with the inode numbers seen earlier. */
+export async function sameTree(driver: OverlayDriver, model: Model, when: string, numbers?: Numbers): Promise<void> {
+  const actual = await snapshot(driver);
+  const expected = await snapshot(model);
+  expect(canonical(actual), when).toEqual(canonical(expected));
+  if (numbers === undefined) return;
+  const changed: string[] = [];
+  for (const [path, { id }] of Object.entries(expected)) {
+    const number = actual[path]?.id as number;
+    const earlier = numbers.get(id) ?? number;
+    if (earlier !== number) changed.push(`${path}: ${earlier} is now ${number}`);
+    numbers.set(id, number);
+  }
+  expect(changed, `inode numbers ${when}`).toEqual([]);
+  expect(new Set(numbers.values()).size, `two objects with one inode number ${when}`).toBe(numbers.size);
+}
+
+/** Closes the handles that both have open. */
+export async function closeAll(driver: OverlayDriver, model: Model): Promise<void> {
+  for (const slot of [0, 1]) await apply(driver, { kind: 'close', slot });
+  model.closeAll();
+  expect(driver.openCount).toBe(0);
+}
