@@ -14,7 +14,6 @@ import {
   type NewObject,
   type Place,
   S_ISGID,
-  type UpperFile,
   type UpperLayer,
   isFsError,
 } from '@ovl/core';
@@ -245,11 +244,11 @@ class HostUpper extends HostLayer implements UpperLayer<'sync'> {
     removexattr(at.fd, at.name, name);
   }
 
-  override open(node: LayerNode): LayerFile<'sync'> {
+  override open(node: LayerNode): HostFile {
     return new HostFile(this.#openOwn(hostNode(node), O_RDONLY));
   }
 
-  openWritable(node: LayerNode): UpperFile<'sync'> {
+  openWritable(node: LayerNode): HostFile {
     if (this.#fresh?.node === node) {
       const { fd } = this.#fresh;
       this.#fresh = undefined;
