@@ -10,7 +10,7 @@ import {
 } from '@ovl/core/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { closeAll, inStep, type Numbers, open, parameters, sameTree, worldOf } from './worlds.js';
+import { closeAll, given, inStep, type Numbers, open, parameters, sameTree, worldOf } from './worlds.js';
 
 async function behavesAsTheModel(
   trees: readonly TreeSpec[],
@@ -33,8 +33,8 @@ describe('overlay ≡ flat model', () => {
   for (const inodes of ['keep', 'forget'] as const) {
     it(`after any operations, and reopened (inodes: ${inodes})`, async () => {
       const property = fc.asyncProperty(
-        arbitraryLayers(fc),
-        arbitraryOperations(fc, { min: 1, max: 30 }),
+        given(arbitraryLayers(fc)),
+        given(arbitraryOperations(fc, { min: 1, max: 30 })),
         (trees, operations) => behavesAsTheModel(trees, operations, inodes),
       );
       await fc.assert(property, parameters(300));

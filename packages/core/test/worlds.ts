@@ -1,6 +1,7 @@
 // What the property tests share: layers in memory from specs, overlays over them, comparison with the model.
 import { type Layer, type MemoryLayer, memoryLayer, Overlay, type OverlayOptions, runSync } from '@ovl/core';
 import {
+  type Arbitrary,
   apply,
   canonical,
   type FileOperation,
@@ -12,7 +13,7 @@ import {
   snapshot,
   type TreeSpec,
 } from '@ovl/core/testing';
-import * as fc from 'fast-check';
+import type * as fc from 'fast-check';
 import { expect } from 'vitest';
 
 /** `OVL_RUNS=10` runs every property ten times as often, `OVL_SEED=n` repeats one. */
@@ -22,6 +23,11 @@ export function parameters<T>(numRuns: number): fc.Parameters<T> {
     numRuns: Math.ceil(numRuns * Number(OVL_RUNS ?? 1)),
     ...(OVL_SEED === undefined ? {} : { seed: Number(OVL_SEED) }),
   };
+}
+
+/** The arbitraries of `@ovl/core/testing` know only a part of fast-check's interface; these are made by fast-check. */
+export function given<T>(arbitrary: Arbitrary<T>): fc.Arbitrary<T> {
+  return arbitrary as fc.Arbitrary<T>;
 }
 
 export function layerOf(tree: TreeSpec): MemoryLayer {
