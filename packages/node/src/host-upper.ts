@@ -279,7 +279,7 @@ class HostUpper extends HostLayer implements UpperLayer<'sync'> {
     this.#fresh = undefined;
   }
 
-  copyData(from: LayerFile<'sync'>, to: UpperFile<'sync'>, length: number): boolean {
+  copyData(from: LayerFile<'sync'>, to: HostFile, length: number): boolean {
     return copyData(from, to, length);
   }
 
