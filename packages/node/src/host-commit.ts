@@ -15,11 +15,13 @@ import {
   errorOf,
   linkat,
   renameat2,
+  renameat2OrErrno,
   unlinkat,
   unlinkatOrErrno,
 } from './syscalls.js';
 import type { WorkDirectory } from './work-dir.js';
 
+const EEXIST = 17;
 const ENOTEMPTY = 39;
 
 type Change<K extends NamespaceChange['kind']> = Extract<NamespaceChange, { kind: K }>;
@@ -95,7 +97,7 @@ export function commitUnlink(work: WorkDirectory, { from, occupant }: Change<'un
   if (occupant !== 'directory') return unlinkat(dirfd, name);
   const result = unlinkatOrErrno(dirfd, name, AT_REMOVEDIR);
   if (result === 0) return;
-  if (result !== -ENOTEMPTY) throw errorOf(-result, 'unlinkat', name);
+  if (result !== -ENOTEMPTY && result !== -EEXIST) throw errorOf(-result, 'unlinkat', name);
   // It looks empty but holds whiteouts.
   const temporary = work.nextName();
   renameat2(dirfd, name, work.fd, temporary, RENAME_NOREPLACE);
@@ -108,7 +110,10 @@ export function commitRename({ node, from, to, over, leave }: Change<'rename'>):
   const toDir = hostNode(to.dir);
   const { flags, displaced } = planMove(object.type, over, leave);
   betweenDirectories(fromDir, toDir, (fromFd, toFd) => {
-    renameat2(fromFd, checkEntry(from.name), toFd, checkEntry(to.name), flags);
+    const result = renameat2OrErrno(fromFd, checkEntry(from.name), toFd, checkEntry(to.name), flags);
+    // POSIX lets a file system say EEXIST of a directory that is not empty, and XFS does.
+    const full = over === 'directory' && result === -EEXIST;
+    if (result < 0) throw errorOf(full ? ENOTEMPTY : -result, 'renameat2', to.name);
     if (displaced) unlinkatOrErrno(fromFd, from.name);
   });
   object.parent = toDir;

@@ -4,10 +4,11 @@
  */
 import type { FileHandle } from '@ovl/core';
 import { type CString, bind, cString, errno, errorOf, fixedBuffer } from './libc.js';
-import { AT_EMPTY_PATH, O_CLOEXEC, O_PATH, close, ioctl, statxFd } from './syscalls.js';
+import { AT_EMPTY_PATH, O_CLOEXEC, O_PATH, close, ioctlOrErrno, statxFd } from './syscalls.js';
 
 const MAX_HANDLE_SZ = 128;
 const FS_IOC_GETFSUUID = 0x80111500;
+const BTRFS_IOC_FS_INFO = 0x8400941f;
 const ENOENT = 2;
 const EPERM = 1;
 
@@ -44,16 +45,17 @@ export function nameToHandle(dirfd: number, name: string): RawHandle | undefined
   return { mountId: mount.readInt32LE(0), type, bytes };
 }
 
-/** The superblock's UUID by any descriptor on it that is no O_PATH one; zeros before Linux 6.9 or if there is none. */
+/**
+ * The superblock's UUID by any descriptor on it that is no O_PATH one. Zeros if it has none, and before Linux 6.9. Btrfs
+ * sets one that the general call does not see.
+ */
 export function fileSystemUuid(fd: number): Uint8Array {
+  const answer = fixedBuffer(1024);
   // struct fsuuid2 { u8 len; u8 uuid[16] }
-  const answer = fixedBuffer(17);
-  try {
-    ioctl(fd, FS_IOC_GETFSUUID, answer);
-  } catch {
-    return new Uint8Array(16);
-  }
-  return new Uint8Array(answer.subarray(1));
+  if (ioctlOrErrno(fd, FS_IOC_GETFSUUID, answer) === 0) return new Uint8Array(answer.subarray(1, 17));
+  // struct btrfs_ioctl_fs_info_args { u64 max_id; u64 num_devices; u8 fsid[16]; … }
+  if (ioctlOrErrno(fd, BTRFS_IOC_FS_INFO, answer) === 0) return new Uint8Array(answer.subarray(16, 32));
+  return new Uint8Array(16);
 }
 
 /** The inode number of the live object that the handle names on the file system of `mountFd` (no O_PATH descriptor). */

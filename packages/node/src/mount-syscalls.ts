@@ -55,6 +55,11 @@ export function ioctl(fd: number, request: number, buffer: ArrayBufferView): num
   return checked(c.ioctl(fd, request, buffer), 'ioctl');
 }
 
+export function ioctlOrErrno(fd: number, request: number, buffer: ArrayBufferView): number {
+  const result = c.ioctl(fd, request, buffer);
+  return result < 0 ? -errno() : result;
+}
+
 /** An ioctl whose argument is a number. Returns the negative errno when it fails: most are probes. */
 export function ioctlValue(fd: number, request: number, value: number): number {
   const result = c.ioctlValue(fd, request, value);

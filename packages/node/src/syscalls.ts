@@ -16,6 +16,7 @@ export {
   type PollRequest,
   fcntl,
   ioctl,
+  ioctlOrErrno,
   ioctlValue,
   mount,
   open,

@@ -36,6 +36,7 @@ import {
 
 const ENOENT = 2;
 const EACCES = 13;
+const EEXIST = 17;
 const ENOTDIR = 20;
 const EISDIR = 21;
 const EMLINK = 31;
@@ -107,7 +108,7 @@ export class WorkDirectory {
     let result = unlinkatOrErrno(this.fd, name);
     if (result === -EISDIR) result = unlinkatOrErrno(this.fd, name, AT_REMOVEDIR);
     if (result === 0 || result === -ENOENT) return true;
-    if (result === -ENOTEMPTY) return false;
+    if (result === -ENOTEMPTY || result === -EEXIST) return false;
     throw errorOf(-result, 'unlinkat', `${this.#path}/${name}`);
   }
 

@@ -181,15 +181,26 @@ describe('files', () => {
   });
 });
 
+/** Makes a link with the longest target that the file system takes: 4095 bytes on most, 1023 on XFS. */
+function longestLink(path: string): string {
+  for (const target of ['t'.repeat(4095), 't'.repeat(1023)]) {
+    try {
+      symlinkSync(target, path);
+      return target;
+    } catch {}
+  }
+  throw new Error('no long links here');
+}
+
 describe('symbolic links', () => {
   test('targets of any bytes and of the longest length', () => {
     const base = temporary();
     symlinkSync(Buffer.from([0x2f, 0xfe, 0x41]), `${base}/raw`);
-    symlinkSync('t'.repeat(4095), `${base}/long`);
+    const longest = longestLink(`${base}/long`);
     writeFileSync(`${base}/f`, '');
     const layer = layerOf(base);
     expect(layer.readlink(find(layer, 'raw'))).toBe('/\udcfeA');
-    expect(layer.readlink(find(layer, 'long'))).toBe('t'.repeat(4095));
+    expect(layer.readlink(find(layer, 'long'))).toBe(longest);
     expect(codeOf(() => layer.readlink(find(layer, 'f')))).toBe('EINVAL');
   });
 
