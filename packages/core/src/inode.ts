@@ -249,11 +249,13 @@ export class Stack {
         this.letGo(current);
         return;
       }
-      for (const { dir, name } of current.links ?? []) this.removeDentry(current, dir, name);
+      const links = current.links ?? [];
+      for (const { dir, name } of links) this.removeDentry(current, dir, name);
       this.removeDentry(current, dentry.dir, dentry.name);
       current.dentry = undefined;
       this.inodeCount--;
       this.unalias(current);
+      for (const { dir } of links) this.drop(dir);
       current = dentry.dir;
     }
   }

@@ -86,6 +86,14 @@ const found: { what: string; trees: TreeSpec[]; operations: FileOperation[] }[] 
       { kind: 'setxattr', path: '/a', name: 'user.k', value: 'v' },
     ],
   },
+  {
+    what: 'the directories of all names of a hard link are forgotten with it',
+    trees: [{ c: dir(), b: file('') }],
+    operations: [
+      { kind: 'open', slot: 0, path: '/b', how: 'r' },
+      { kind: 'link', from: '/b', to: '/c/a' },
+    ],
+  },
 ];
 
 describe('found once', () => {
