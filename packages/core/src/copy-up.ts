@@ -69,6 +69,7 @@ function stagingMode(mode: number): number {
 function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, hasOrigin: boolean): Operation<boolean> {
   const { dentry } = inode;
   if (dentry === undefined) {
+    inode.data = undefined;
     inode.upper = node; // no name any more: stays staged, for those who have it open
     inode.staged = true;
     return true;
@@ -81,6 +82,7 @@ function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, hasOrigin: boole
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: dir.upper, name }, over: 'nothing' }));
   yield* wait(upper.setattr(dir.upper, times(before))); // nothing changed that a user could see
   inode.upper = node;
+  inode.data = undefined; // a metacopy's data came along
   const listed = dir.listing?.get(name);
   if (listed !== undefined) {
     if (inode.isDirectory) listed.below = [listed.layer, ...(listed.below ?? [])];

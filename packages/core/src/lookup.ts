@@ -372,6 +372,6 @@ export function* dataOf(stack: Stack, inode: Inode): Operation<Real> {
     if (next === undefined) throw new FsError('EIO', { syscall: 'metacopy' });
     at = next;
   }
-  inode.data = at;
+  if (at !== own) inode.data = at;
   return at;
 }

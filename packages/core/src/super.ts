@@ -24,9 +24,7 @@ export function* openRoot(stack: Stack): Operation<Inode> {
   }
   const upperRoot = stack.firstLower === 0 ? undefined : stack.top.root;
   const root = stack.newInode(attributes.mode, 0, upperRoot, lower);
-  const origin = lower[0];
-  const shown = origin === undefined ? attributes : yield* wait(stack.layer(origin.layer).getattr(origin.node));
-  root.ino = stack.presentIno(shown.dev, shown.ino);
+  root.ino = stack.presentIno(attributes.dev, attributes.ino); // the upper's own, as in the kernel (`ovl_get_root`)
   if (upperRoot !== undefined) root.impure = (yield* readMarks(stack, { layer: 0, node: upperRoot })).impure;
   stack.root = root;
   return root;
