@@ -81,10 +81,10 @@ function targetOf({ target }: NewObject, name: string): string {
 export function settle(dirfd: number, name: string, fd: number, object: NewObject, expected: boolean): Attributes {
   const at = fd >= 0 ? fd : dirfd;
   const what = fd >= 0 ? '' : name;
-  if (!expected) imposeOn(at, what, object);
+  if (!expected) fchownat(at, what, object.uid, object.gid);
   let attributes = attributesOf(at, what);
   if (!asAsked(attributes, object)) {
-    imposeOn(at, what, object); // a default ACL, or a umask that has changed since
+    imposeOn(at, what, object); // set-ID bits, a umask that cut something, a default ACL
     attributes = attributesOf(at, what);
   }
   return attributes;
