@@ -1,6 +1,6 @@
 /**
  * New names: objects of every type, and hard links (overlayfs: dir.c). Over a whiteout the new object is staged first,
- * so that what the whiteout hid never shows through.
+ * so that what the whiteout hid never shows through; so is a directory that gets a mark, so that it has it from the start.
  */
 import { isDirectory, S_IFCHR, S_IFLNK, S_IFMT, S_ISGID } from './attributes.js';
 import { copyUp, markImpure } from './copy-up.js';
@@ -37,20 +37,17 @@ function* create(stack: Stack, dir: Inode, name: string, object: Creation): Oper
   const opaque = isDir && dir.lower.length > 0;
 
   let found: { node: LayerNode; attributes: Entry['attributes'] };
-  if (overWhiteout) {
+  if (overWhiteout || opaque) {
     found = yield* wait(upper.stage(inherited));
     let linked = false;
     try {
       if (opaque) yield* setOpaque(stack, found.node);
-      yield* wait(upper.commit({ kind: 'link', node: found.node, to, over: 'whiteout' }));
+      yield* wait(upper.commit({ kind: 'link', node: found.node, to, over: overWhiteout ? 'whiteout' : 'nothing' }));
       linked = true;
     } finally {
       if (!linked) yield* wait(upper.discard(found.node));
     }
-  } else {
-    found = yield* wait(upper.create(to, inherited));
-    if (opaque) yield* setOpaque(stack, found.node); // nothing is below: the view is the same before and after
-  }
+  } else found = yield* wait(upper.create(to, inherited));
 
   const { attributes } = found;
   const inode = stack.newInode(attributes.mode, stack.presentIno(attributes.dev, attributes.ino), found.node, []);
