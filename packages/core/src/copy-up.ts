@@ -80,7 +80,6 @@ function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, hasOrigin: boole
   if (hasOrigin) yield* markImpure(stack, dir);
   const before = yield* wait(upper.getattr(dir.upper));
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: dir.upper, name }, over: 'nothing' }));
-  yield* wait(upper.setattr(dir.upper, times(before))); // nothing changed that a user could see
   inode.upper = node;
   inode.data = undefined; // a metacopy's data came along
   const listed = dir.listing?.get(name);
@@ -89,7 +88,17 @@ function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, hasOrigin: boole
     listed.layer = 0;
     listed.covers = true;
   }
+  yield* restoreTimes(upper, dir.upper, before);
   return true;
+}
+
+/** Nothing changed in the directory that a user could see. As in the kernel, the copy stands even where this fails. */
+function* restoreTimes(upper: UpperLayer, dir: LayerNode, before: Attributes): Operation<void> {
+  try {
+    yield* wait(upper.setattr(dir, times(before)));
+  } catch (error) {
+    if (!isFsError(error)) throw error;
+  }
 }
 
 function times(attributes: Attributes): { atime: { sec: number; nsec: number }; mtime: { sec: number; nsec: number } } {
