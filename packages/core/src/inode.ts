@@ -17,8 +17,9 @@ export interface OverlayOptions<M extends Mode = Mode> {
   /** The writable layer. Without one the overlay is read-only. */
   upper?: UpperLayer<M>;
   /**
-   * Whether a lower directory may be renamed by recording its old name ("on", the default), or the rename is refused with
-   * EXDEV while recorded ones are still followed ("follow"), or they are ignored too ("nofollow").
+   * Whether a lower directory may be renamed by recording its old name ("on"), or the rename is refused with EXDEV while
+   * recorded ones are still followed ("follow"), or they are ignored too ("nofollow"). Default "on"; with attributes under
+   * "user.overlay." "follow", for the kernel would not read there what "on" records ("User xattr").
    */
   redirectDir?: 'on' | 'follow' | 'nofollow';
   /** Where overlay attributes are read without an upper. Default "trusted.overlay.". */
@@ -140,7 +141,7 @@ export class Stack {
     this.layers = first === undefined ? [...lower] : [first, ...lower];
     this.firstLower = first === undefined ? 0 : 1;
     this.prefix = upper?.xattrPrefix ?? xattrPrefix ?? 'trusted.overlay.';
-    this.redirectDir = redirectDir ?? 'on';
+    this.redirectDir = redirectDir ?? (this.prefix === 'user.overlay.' ? 'follow' : 'on');
     this.durableCopyUp = fsync !== 'volatile';
   }
 

@@ -54,4 +54,16 @@ describe('path faces', () => {
     expect(text(fs.readFileSync('/p/q/moved/sub/c'))).toBe('three');
     expect(fs.existsSync('/dir/b')).toBe(false);
   });
+
+  it('refuse to move such a directory where the kernel would not find it', () => {
+    const lower = memoryLayer({ from: { dir: { b: 'two' } } });
+    const open = (redirectDir?: 'on') => {
+      const upper = memoryLayer({ xattrPrefix: 'user.overlay.' });
+      return syncFs(runSync(Overlay.open<'sync'>({ lower: [lower], upper, ...(redirectDir && { redirectDir }) })));
+    };
+    expect(() => open().renameSync('/dir', '/moved')).toThrow(expect.objectContaining({ code: 'EXDEV' }));
+    const asked = open('on');
+    asked.renameSync('/dir', '/moved');
+    expect(text(asked.readFileSync('/moved/b'))).toBe('two');
+  });
 });
