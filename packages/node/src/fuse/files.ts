@@ -74,10 +74,11 @@ export const open: Handler = (server) => {
 /** `struct fuse_create_in { flags, mode, umask, open_flags }`, answered with an entry and an open file. */
 export const createFile: Handler = (server) => {
   const { wire, overlay, nodes } = server;
-  const flags = wire.u32(ARGUMENT);
+  let flags = wire.u32(ARGUMENT);
   const name = wire.name(16);
   try {
     create(server, name, { mode: S_IFREG | (wire.u32(ARGUMENT + 1) & 0o7777) });
+    flags &= ~O_TRUNC; // it is empty
   } catch (error) {
     // Another client of the same mount may have made it since the kernel looked.
     if ((flags & O_EXCL) !== 0 || !isFsError(error, 'EEXIST')) throw error;
