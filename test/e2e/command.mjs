@@ -11,7 +11,7 @@ const packages = fileURLToPath(new URL('../../packages', import.meta.url));
 export const asNobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '--'];
 
 /** `ovl`, from the checkout. */
-export const ovl = [execPath, join(packages, 'cli/bin/ovl.js')];
+export const ovl = /** @type {const} */ ([execPath, join(packages, 'cli/bin/ovl.js')]);
 
 /**
  * Copies the built packages and what they need to `ROOT/node_modules`, for everyone to read.
