@@ -116,7 +116,8 @@ export interface Place {
 
 /**
  * A namespace change: all of it or nothing, also after a crash. A `whiteout` left behind is a character device 0:0.
- * Where `over` is a directory, the caller has made sure that it is empty in the merged view; whiteouts in it vanish.
+ * Where `over` is a directory, the caller has made sure that it is empty in the merged view; whiteouts in it vanish with it,
+ * except in a `rename`, which throws ENOTEMPTY for them.
  */
 export type NamespaceChange =
   /**
