@@ -22,7 +22,7 @@ import {
 import type { Inode, Real, Stack } from './inode.js';
 import type { Found, Layer, LayerEntry, LayerNode } from './layer.js';
 import { type LayerListing, type Listed, mergeListings, NO_WHITEOUTS } from './merge.js';
-import { checkName } from './names.js';
+import { byteLength, checkName, NAME_MAX } from './names.js';
 import type { Entry } from './overlay.js';
 import { type Operation, wait } from './run.js';
 
@@ -298,7 +298,8 @@ function* walk(stack: Stack, start: Real, path: readonly string[], wanted: 'dire
   for (let i = 0; i < path.length; i++) {
     const name = path[i] as string;
     stop ||= yield* hasOpaqueName(layer, node);
-    if ((yield* wait(layer.lookup(node, `.wh.${name}`))) !== undefined) stop = true;
+    const marker = `.wh.${name}`;
+    if (byteLength(marker) <= NAME_MAX && (yield* wait(layer.lookup(node, marker))) !== undefined) stop = true;
     const found = yield* wait(layer.lookup(node, name));
     if (found === undefined) return { reached: undefined, stop, below: [...below, ...path.slice(i)], restart };
     const hides = isWhiteoutDevice(found.attributes) || (yield* isXattrWhiteout(stack, start.layer, found));
