@@ -1,0 +1,243 @@
+/** Random layers and random operations. The alphabet of names is small, so that operations meet each other's results. */
+import fc from 'fast-check';
+import {
+  type Case,
+  FALLOC_KEEP_SIZE,
+  FALLOC_PUNCH_HOLE,
+  FALLOC_ZERO_RANGE,
+  type Layers,
+  type OpenMode,
+  type Operation,
+  type Path,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
+  type TimeSpec,
+  type TreeEntry,
+} from './operations.js';
+
+/** What a mount cannot do, and the sequences therefore must not ask for. */
+export interface Limits {
+  /** The attribute prefix: with "user." there are no trusted attributes and no xattrs on what is no file or directory. */
+  prefix: 'trusted.overlay.' | 'user.overlay.';
+  /** Whether RENAME_WHITEOUT may be asked for. */
+  renameWhiteout: boolean;
+}
+
+const LONGEST = 'n'.repeat(255);
+/** Bytes that are no UTF-8, in core's encoding. */
+const NOT_UTF8 = '\udcff\udcfe!';
+
+const name = fc.oneof(
+  { arbitrary: fc.constantFrom('a', 'b', 'c'), weight: 40 },
+  { arbitrary: fc.constantFrom('d', 'é', NOT_UTF8, LONGEST), weight: 6 },
+);
+const wildName = fc.oneof({ arbitrary: name, weight: 60 }, { arbitrary: fc.constant(`${LONGEST}n`), weight: 1 });
+
+const joined = (part: fc.Arbitrary<string>): fc.Arbitrary<string> =>
+  fc
+    .oneof(
+      { arbitrary: fc.tuple(part), weight: 4 },
+      { arbitrary: fc.tuple(part, part), weight: 4 },
+      { arbitrary: fc.tuple(part, part, part), weight: 2 },
+    )
+    .map((parts) => parts.join('/'));
+
+const slot = fc.nat(2);
+const path: fc.Arbitrary<Path> = fc.oneof(
+  { arbitrary: joined(wildName).map((text) => ({ path: text })), weight: 12 },
+  { arbitrary: fc.record({ at: slot, path: joined(wildName) }), weight: 2 },
+);
+/** Downward only, so that no link leads out of the mount; some dangle, some go round. */
+const target = fc.oneof(joined(name), fc.constantFrom('nowhere', './a', 'x'.repeat(1000)));
+const mode = fc.constantFrom(0o644, 0o755, 0o700, 0o600, 0o000, 0o4755, 0o2755, 0o2644, 0o1777, 0o7777, 0o444);
+const owner = fc.constantFrom(0, 1, 1000, 65534);
+const length = fc.constantFrom(0, 1, 5, 100, 4096, 5000, 12_288);
+const offset = fc.constantFrom(0, 1, 10, 4095, 4096, 8192, 20_000, 65_536);
+const fill = fc.integer({ min: 1, max: 255 });
+const setTime: fc.Arbitrary<[number, number]> = fc.tuple(
+  fc.constantFrom(-1, 0, 1, 978_307_200, 1_500_000_000),
+  fc.constantFrom(0, 1, 123_456_789, 999_999_999),
+);
+const time: fc.Arbitrary<TimeSpec> = fc.oneof(
+  { arbitrary: setTime, weight: 4 },
+  { arbitrary: fc.constantFrom<TimeSpec>('now', 'omit'), weight: 1 },
+);
+const rdev = fc.constantFrom(0x105, 0x103, 0xfff, 5, 0);
+
+const xattrName = ({ prefix }: Limits): fc.Arbitrary<string> =>
+  prefix === 'trusted.overlay.'
+    ? fc.constantFrom(
+        'user.x',
+        'user.y',
+        'trusted.t',
+        'security.s',
+        'trusted.overlay.opaque',
+        'trusted.overlay.mine',
+        'trusted.overlay.overlay.deep',
+        'user.overlay.mine',
+        'unknown.x',
+      )
+    : fc.constantFrom('user.x', 'user.y', 'user.overlay.mine', 'user.overlay.opaque', 'trusted.t', 'unknown.x');
+const xattrValue = fc.constantFrom('', 'y', 'value', 'v'.repeat(300));
+const xattrFlags = fc.constantFrom(0, 0, 0, 1, 2);
+
+const openMode: fc.Arbitrary<OpenMode> = fc.oneof(
+  fc.constantFrom<OpenMode>({ access: 'r' }, { access: 'rw' }, { access: 'w' }),
+  fc.constantFrom<OpenMode>(
+    { access: 'rw', append: true },
+    { access: 'rw', truncate: true },
+    { access: 'w', append: true, truncate: true },
+    { access: 'rw', create: 'if-absent' },
+    { access: 'rw', create: 'if-absent', append: true },
+    { access: 'w', create: 'if-absent', truncate: true },
+    { access: 'rw', create: 'exclusive' },
+    { access: 'r', create: 'if-absent' },
+  ),
+);
+
+/** Bounds keep 255 bytes of a name out of the way of PATH_MAX, and data out of the way of time. */
+function operation(limits: Limits): fc.Arbitrary<Operation> {
+  const renameFlags = [0, 0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_EXCHANGE];
+  if (limits.renameWhiteout) renameFlags.push(RENAME_WHITEOUT, RENAME_EXCHANGE | RENAME_NOREPLACE);
+  const kinds: { [K in Operation['op']]: [weight: number, fields: unknown] } = {
+    open: [6, { slot, path, open: openMode, mode }],
+    opendir: [4, { slot, path }],
+    close: [2, { slot }],
+    pread: [3, { slot, offset, length }],
+    pwrite: [4, { slot, offset, length, fill }],
+    ftruncate: [2, { slot, size: fc.oneof(length, offset) }],
+    fallocate: [
+      3,
+      {
+        slot,
+        mode: fc.constantFrom(
+          0,
+          FALLOC_KEEP_SIZE,
+          FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE,
+          FALLOC_PUNCH_HOLE,
+          FALLOC_ZERO_RANGE,
+          FALLOC_ZERO_RANGE | FALLOC_KEEP_SIZE,
+        ),
+        offset,
+        length,
+      },
+    ],
+    lseek: [2, { slot, offset, whence: fc.constantFrom('data', 'hole') }],
+    fsync: [1, { slot }],
+    fstat: [3, { slot }],
+    fchmod: [1, { slot, mode }],
+    fchown: [1, { slot, uid: owner, gid: owner }],
+    futimens: [1, { slot, atime: time, mtime: time }],
+    fsetxattr: [1, { slot, name: xattrName(limits), value: xattrValue, flags: xattrFlags }],
+    flistxattr: [1, { slot }],
+    freaddir: [2, { slot }],
+    copy: [1, { from: slot, fromOffset: offset, to: slot, toOffset: offset, length }],
+    create: [5, { path, mode }],
+    write: [5, { path, offset, length, fill }],
+    append: [4, { path, length, fill }],
+    overwrite: [2, { path, length, fill }],
+    read: [3, { path }],
+    truncate: [3, { path, size: fc.oneof(length, offset) }],
+    mkdir: [8, { path, mode }],
+    mknod: [3, { path, type: fc.constantFrom('file', 'fifo', 'char', 'block', 'socket'), mode, rdev }],
+    symlink: [3, { target, path }],
+    link: [6, { from: path, to: path }],
+    unlink: [8, { path }],
+    rmdir: [8, { path }],
+    rename: [18, { from: path, to: path, flags: fc.constantFrom(...renameFlags) }],
+    chmod: [3, { path, mode }],
+    chown: [3, { path, uid: fc.oneof(owner, fc.constant(-1)), gid: fc.oneof(owner, fc.constant(-1)) }],
+    utimens: [3, { path, atime: time, mtime: time }],
+    setxattr: [4, { path, name: xattrName(limits), value: xattrValue, flags: xattrFlags }],
+    getxattr: [1, { path, name: xattrName(limits) }],
+    removexattr: [2, { path, name: xattrName(limits) }],
+    listxattr: [1, { path }],
+    readlink: [1, { path }],
+    readdir: [4, { path }],
+    stat: [4, { path }],
+  };
+  return fc.oneof(
+    ...Object.entries(kinds).map(([op, [weight, fields]]) => ({
+      weight,
+      arbitrary: fc.record({
+        op: fc.constant(op),
+        ...(fields as Record<string, fc.Arbitrary<unknown>>),
+      }) as unknown as fc.Arbitrary<Operation>,
+    })),
+  );
+}
+
+function treeEntry(limits: Limits, position: 'bottom' | 'above'): fc.Arbitrary<TreeEntry> {
+  const chunk = fc.record({ offset, length, fill });
+  const nodes: fc.OneOfConstraints | fc.WeightedArbitrary<TreeEntry['node']>[] = [
+    {
+      weight: 10,
+      arbitrary: fc.record({
+        type: fc.constant('directory'),
+        mode,
+        opaque: position === 'above' ? fc.constantFrom(false, false, true) : fc.constant(false),
+      }),
+    },
+    {
+      weight: 8,
+      arbitrary: fc.record({
+        type: fc.constant('file'),
+        mode,
+        chunks: fc.array(chunk, { maxLength: 3 }),
+        size: fc.constantFrom(0, 0, 10, 100_000),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant('symlink'), target }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constantFrom('fifo', 'socket'), mode }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constantFrom('char', 'block'), mode, rdev: fc.constant(0x105) }) },
+    { weight: 2, arbitrary: fc.record({ type: fc.constant('link'), to: joined(name) }) },
+    { weight: position === 'above' ? 4 : 0, arbitrary: fc.record({ type: fc.constant('whiteout') }) },
+  ];
+  const names =
+    limits.prefix === 'trusted.overlay.'
+      ? ['user.x', 'trusted.t', 'trusted.overlay.overlay.deep']
+      : ['user.x', 'user.y'];
+  return fc.record({
+    path: joined(name),
+    node: fc.oneof(...(nodes as fc.WeightedArbitrary<TreeEntry['node']>[])),
+    uid: owner,
+    gid: owner,
+    mtime: setTime,
+    xattrs: fc.oneof(
+      { weight: 4, arbitrary: fc.constant({}) },
+      { weight: 1, arbitrary: fc.dictionary(fc.constantFrom(...names), xattrValue, { maxKeys: 2 }) },
+    ),
+  });
+}
+
+function layers(limits: Limits): fc.Arbitrary<Layers> {
+  const layer = (position: 'bottom' | 'above'): fc.Arbitrary<TreeEntry[]> =>
+    fc.array(treeEntry(limits, position), { maxLength: 16, size: 'max' });
+  return fc
+    .tuple(fc.array(layer('above'), { maxLength: 2, size: 'max' }), layer('bottom'))
+    .map(([above, bottom]) => [...above, bottom]);
+}
+
+export function testCase(limits: Limits): fc.Arbitrary<Case> {
+  const any = operation(limits);
+  return fc.record({
+    layers: layers(limits),
+    history: fc.oneof(
+      { weight: 2, arbitrary: fc.constant<Operation[]>([]) },
+      { weight: 1, arbitrary: fc.array(any, { maxLength: 30, size: 'max' }) },
+    ),
+    umask: fc.constantFrom(0o022, 0),
+    phases: fc.oneof(
+      { weight: 3, arbitrary: fc.array(any, { minLength: 1, maxLength: 60, size: 'max' }).map((only) => [only]) },
+      {
+        weight: 1,
+        arbitrary: fc.array(fc.array(any, { minLength: 1, maxLength: 25, size: 'max' }), {
+          minLength: 2,
+          maxLength: 3,
+          size: 'max',
+        }),
+      },
+    ),
+  });
+}

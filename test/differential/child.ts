@@ -1,0 +1,123 @@
+/**
+ * The tests' end of a driver: started from a bundle of the sources, every request under a timeout. A driver that does not
+ * answer is killed, after the FUSE connection that holds it has been aborted.
+ */
+import { type ChildProcess, execFile, fork } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { build } from 'esbuild';
+import type { Reply, Requests } from './protocol.js';
+
+const packages = new URL('../../packages', import.meta.url).pathname;
+const REQUEST_MS = 30_000;
+const run = promisify(execFile);
+
+/** The driver as one file; returns its path. Lies in a directory of its own, which the caller removes. */
+export async function bundleDriver(): Promise<{ file: string; remove(): void }> {
+  const folder = mkdtempSync(join(tmpdir(), 'ovl-driver-'));
+  const file = join(folder, 'driver.mjs');
+  const koffi = createRequire(join(packages, 'node/src/libc.ts')).resolve('koffi');
+  await build({
+    entryPoints: [new URL('./driver.ts', import.meta.url).pathname],
+    outfile: file,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'es2023',
+    sourcemap: 'inline',
+    alias: { '@ovl/core': join(packages, 'core/src/index.ts'), koffi },
+    external: [koffi],
+    logLevel: 'error',
+  });
+  return { file, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+export class Driver {
+  readonly #child: ChildProcess;
+  readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  #nextId = 1;
+  #dead = false;
+
+  constructor(file: string) {
+    this.#child = fork(file, [], {
+      execArgv: ['--enable-source-maps'],
+      env: { ...process.env, OVL_BUILT_NODE: join(packages, 'node/dist/index.js') },
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    this.#child.on('message', (reply: Reply) => {
+      const waiting = this.#waiting.get(reply.id);
+      this.#waiting.delete(reply.id);
+      if ('error' in reply) waiting?.reject(new Error(reply.error));
+      else waiting?.resolve(reply.value);
+    });
+    this.#child.on('exit', (code, signal) => {
+      this.#dead = true;
+      for (const { reject } of this.#waiting.values()) reject(new Error(`the driver died: ${code ?? signal}`));
+    });
+  }
+
+  get alive(): boolean {
+    return !this.#dead;
+  }
+
+  async ask<K extends keyof Requests>(method: K, argument: Requests[K][0]): Promise<Requests[K][1]> {
+    const id = this.#nextId++;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      return await new Promise<Requests[K][1]>((resolve, reject) => {
+        this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
+        timer = setTimeout(() => reject(new Error(`no answer to "${method}" in ${REQUEST_MS} ms`)), REQUEST_MS);
+        this.#child.send({ id, method, argument });
+      });
+    } finally {
+      clearTimeout(timer);
+      this.#waiting.delete(id);
+    }
+  }
+
+  /** Ends the process; `mountpoints` are released first, so that it can end. */
+  async kill(mountpoints: readonly string[] = []): Promise<void> {
+    for (const mountpoint of mountpoints) abortConnection(mountpoint);
+    if (this.#dead) return;
+    const gone = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.kill('SIGKILL');
+    await gone;
+  }
+}
+
+/** Mounts at `path` or below it, from mountinfo: asking the mount itself might hang. */
+function mountsBelow(path: string): { mountpoint: string; device: string; type: string }[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const fields = line.split(' ');
+      const type = fields[fields.indexOf('-') + 1] as string;
+      return { mountpoint: fields[4] as string, device: fields[2] as string, type };
+    })
+    .filter(({ mountpoint }) => mountpoint === path || mountpoint.startsWith(`${path}/`));
+}
+
+/** Fails every request to a FUSE mount, waiting ones included. */
+function abortConnection(path: string): void {
+  for (const { device, type } of mountsBelow(path)) {
+    const file = `/sys/fs/fuse/connections/${device.split(':')[1]}/abort`;
+    if (type.startsWith('fuse') && existsSync(file)) writeFileSync(file, '1');
+  }
+}
+
+/** Unmounts whatever is still mounted below `path`, innermost first. */
+export async function sweep(path: string): Promise<void> {
+  abortConnection(path);
+  for (const { mountpoint } of mountsBelow(path).reverse()) {
+    try {
+      await run('umount', ['-l', mountpoint]);
+    } catch (error) {
+      // A daemon whose connection was aborted unmounts by itself.
+      if (mountsBelow(path).some((mount) => mount.mountpoint === mountpoint)) throw error;
+    }
+  }
+}

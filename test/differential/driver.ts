@@ -1,0 +1,102 @@
+/**
+ * A child process that holds one file system and carries out operations on it, so that one that hangs can be killed
+ * without the tests. It answers one request at a time; protocol.ts has the requests.
+ */
+import { S_IFDIR, S_IFMT } from '@ovl/core';
+import { buildLayer } from './build-layer.js';
+import type { Calls } from './calls.js';
+import { Executor, type InoLabels, snapshot } from './execute.js';
+import { KernelCalls } from './kernel-calls.js';
+import type { Reply, Request, Requests } from './protocol.js';
+import { openSide, type Opened } from './sides.js';
+
+let opened: Opened | undefined;
+let inos: InoLabels = new Map();
+
+function current(): Calls {
+  if (opened === undefined) throw new Error('no file system is open');
+  return opened.calls;
+}
+
+const handlers: { [K in keyof Requests]: (argument: Requests[K][0]) => Requests[K][1] | Promise<Requests[K][1]> } = {
+  build({ root, entries, prefix }) {
+    buildLayer(root, entries, prefix);
+  },
+  async open({ kind, place, flavour }) {
+    inos = labels(place.lower);
+    opened = await openSide(kind, place, flavour);
+  },
+  run({ operations, umask }) {
+    const calls = current();
+    calls.umask(umask);
+    const executor = new Executor(calls, inos);
+    try {
+      return executor.run(operations);
+    } finally {
+      executor.closeAll();
+      calls.umask(0);
+    }
+  },
+  snapshot() {
+    return snapshot(current(), inos);
+  },
+  async close() {
+    const closing = opened;
+    opened = undefined;
+    await closing?.close();
+  },
+  look({ root }) {
+    const calls = new KernelCalls(root);
+    try {
+      return snapshot(calls, undefined);
+    } finally {
+      calls.end();
+    }
+  },
+};
+
+/** Inode numbers of the lower objects. Those with several names get new ones when one of these is copied up. */
+function labels(roots: readonly string[]): Map<number, string> {
+  const found = new Map<number, string>();
+  roots.forEach((root, layer) => {
+    const calls = new KernelCalls(root);
+    const visit = (path: string): void => {
+      const { ino, mode, nlink } = calls.stat(undefined, path);
+      const isDir = (mode & S_IFMT) === S_IFDIR;
+      if (isDir || nlink === 1) found.set(ino, `${layer}:${path}`);
+      if (!isDir) return;
+      const handle = calls.open(undefined, path, { ...DIRECTORY }, 0);
+      const entries = calls.freaddir(handle);
+      calls.close(handle);
+      for (const { name } of entries) visit(path === '' ? name : `${path}/${name}`);
+    };
+    visit('');
+    calls.end();
+  });
+  return found;
+}
+
+const DIRECTORY = {
+  read: true,
+  write: false,
+  create: false,
+  exclusive: false,
+  truncate: false,
+  append: false,
+  directory: true,
+};
+
+process.on('message', (request: Request) => {
+  void answer(request).then((reply) => process.send?.(reply));
+});
+// The tests have gone: whatever is still open is theirs to sweep.
+process.on('disconnect', () => process.exit());
+
+async function answer({ id, method, argument }: Request): Promise<Reply> {
+  try {
+    const value = await (handlers[method] as (argument: unknown) => unknown)(argument);
+    return { id, value };
+  } catch (error) {
+    return { id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  }
+}

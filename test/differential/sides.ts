@@ -1,0 +1,92 @@
+/** The file systems that are compared, as the driver (driver.ts) opens and closes them on a set of directories. */
+import { type Layer, Overlay, runSync, type UpperLayer } from '@ovl/core';
+import { hostLayer } from '../../packages/node/src/host-layer.js';
+import { hostUpper } from '../../packages/node/src/host-upper.js';
+import { mount, umount2 } from '../../packages/node/src/mount-syscalls.js';
+import type { Calls } from './calls.js';
+import { CoreCalls } from './core-calls.js';
+import { KernelCalls } from './kernel-calls.js';
+
+/** "kernel": the kernel's overlayfs; "ovl": a mount of ours; "core": ours in this process, without a mount. */
+export type SideKind = 'kernel' | 'ovl' | 'core';
+
+export interface Place {
+  /** Topmost first. */
+  lower: string[];
+  upper: string;
+  work: string;
+  merged: string;
+}
+
+export interface Flavour {
+  userxattr: boolean;
+  /** Kernel and ours alike; "userxattr" excludes it. */
+  redirectDir: boolean;
+}
+
+export interface Opened {
+  calls: Calls;
+  close(): Promise<void>;
+}
+
+export async function openSide(kind: SideKind, place: Place, flavour: Flavour): Promise<Opened> {
+  process.umask(0);
+  switch (kind) {
+    case 'kernel':
+      return openKernel(place, flavour);
+    case 'core':
+      return openCore(place, flavour);
+    case 'ovl':
+      return await openMount(place, flavour);
+  }
+}
+
+function openKernel({ lower, upper, work, merged }: Place, { userxattr, redirectDir }: Flavour): Opened {
+  const options = [`lowerdir=${lower.join(':')}`, `upperdir=${upper}`, `workdir=${work}`];
+  options.push('index=off', 'metacopy=off', 'xino=off');
+  if (userxattr) options.push('userxattr');
+  else options.push(`redirect_dir=${redirectDir ? 'on' : 'off'}`);
+  mount('overlay', merged, 'overlay', 0, options.join(','));
+  const calls = new KernelCalls(merged);
+  return {
+    calls,
+    close: async () => {
+      calls.end();
+      umount2(merged, 0);
+    },
+  };
+}
+
+function openCore({ lower, upper, work }: Place, { userxattr, redirectDir }: Flavour): Opened {
+  const layers: Layer<'sync'>[] = lower.map((path) => hostLayer(path));
+  const top: UpperLayer<'sync'> = hostUpper({ upper, work, userxattr });
+  const overlay = runSync(
+    Overlay.open<'sync'>({
+      lower: layers,
+      upper: top,
+      redirectDir: userxattr ? 'nofollow' : redirectDir ? 'on' : 'follow',
+    }),
+  );
+  const calls = new CoreCalls(overlay);
+  return { calls, close: async () => calls.end() };
+}
+
+type MountModule = Pick<typeof import('@ovl/node'), 'mount' | 'unmount'>;
+
+/** As built: the daemon is started from there. */
+const builtModule = process.env.OVL_BUILT_NODE ?? '';
+
+async function openMount({ lower, upper, work, merged }: Place, flavour: Flavour): Promise<Opened> {
+  const ovl = (await import(builtModule)) as MountModule;
+  const { userxattr, redirectDir } = flavour;
+  const redirects = userxattr ? 'nofollow' : redirectDir ? 'on' : 'follow';
+  await ovl.mount({ lower, upper, work, mountpoint: merged, userxattr, redirectDir: redirects });
+  const calls = new KernelCalls(merged);
+  return {
+    calls,
+    close: async () => {
+      calls.end();
+      await ovl.unmount(merged);
+    },
+  };
+}
