@@ -77,10 +77,11 @@ function* link(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<
   if (node === undefined || inode.dentry === undefined) throw new FsError('ENOENT', { syscall: 'link', path: name });
   if (inode.hasOrigin) yield* markImpure(stack, dir);
   const over: Occupant = dir.whiteouts?.has(name) === true ? 'whiteout' : 'nothing';
+  const before = yield* wait(upper.getattr(node)); // all that may fail comes first: the name is there or it is not
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: parent, name }, over }));
+  stack.alias(inode, before);
+  nameAppeared(stack, dir, name, inode, before.ino);
   const attributes = yield* wait(upper.getattr(node));
-  stack.alias(inode, attributes);
-  nameAppeared(stack, dir, name, inode, attributes.ino);
   attributes.ino = inode.ino;
   return { inode, attributes };
 }

@@ -39,9 +39,10 @@ function* remove(stack: Stack, dir: Inode, name: string, syscall: 'unlink' | 'rm
   const covers = coversBelow(dir, name);
   const occupant: Occupant = inode.upper === undefined ? 'nothing' : occupantOf(inode);
   const place = { dir: dir.upper as LayerNode, name };
+  const other = yield* otherNode(stack, dir, name, inode);
   if (covers) yield* cover(stack, place, occupant, keptNode(inode));
   else yield* wait(stack.writable().commit({ kind: 'unlink', from: place, occupant, keep: keptNode(inode) }));
-  yield* nameVanished(stack, dir, name, inode, covers);
+  nameVanished(stack, dir, name, inode, covers, other);
 }
 
 function* cover(stack: Stack, to: Place, over: Occupant, keep: LayerNode | undefined): Operation<void> {
@@ -74,20 +75,35 @@ export function keptNode(inode: Inode): LayerNode | undefined {
   return held && inode.links === undefined ? inode.upper : undefined;
 }
 
-/** Updates the caches after a name is gone. */
-export function* nameVanished(stack: Stack, dir: Inode, name: string, inode: Inode, covers: boolean): Operation<void> {
+/** The object as found under another of its known names. Asked before the change, after which nothing may fail. */
+export function* otherNode(
+  stack: Stack,
+  dir: Inode,
+  name: string,
+  { dentry, links }: Inode,
+): Operation<LayerNode | undefined> {
+  const other = dentry?.dir === dir && dentry.name === name ? links?.at(-1) : dentry;
+  if (other?.dir.upper === undefined) return undefined;
+  return (yield* wait(stack.writable().lookup(other.dir.upper, other.name)))?.node;
+}
+
+/** Updates the caches after a name is gone. `other` is what {@link otherNode} found. */
+export function nameVanished(
+  stack: Stack,
+  dir: Inode,
+  name: string,
+  inode: Inode,
+  covers: boolean,
+  other: LayerNode | undefined,
+): void {
   inode.kept = keptNode(inode) !== undefined;
   dir.listing?.delete(name);
   if (covers) (dir.whiteouts ??= new Map()).set(name, true);
   else dir.whiteouts?.delete(name);
   dir.version++;
   stack.removeDentry(inode, dir, name);
-  const { dentry } = inode;
-  if (dentry === undefined) {
+  if (inode.dentry === undefined) {
     stack.becomeNameless(inode);
     stack.letGo(inode);
-  } else if (dentry.dir.upper !== undefined) {
-    const found = yield* wait(stack.writable().lookup(dentry.dir.upper, dentry.name));
-    if (found !== undefined) inode.upper = found.node;
-  }
+  } else if (other !== undefined) inode.upper = other;
 }

@@ -11,7 +11,7 @@ import type { Inode, Stack } from './inode.js';
 import type { LayerNode, Occupant } from './layer.js';
 import { list, lookup, require } from './lookup.js';
 import { byteLength } from './names.js';
-import { checkEmpty, keptNode, nameVanished, occupantOf } from './remove.js';
+import { checkEmpty, keptNode, nameVanished, occupantOf, otherNode } from './remove.js';
 import { type Operation, wait } from './run.js';
 
 /** renameat2's flags. "whiteout" is refused: whiteouts are the overlay's own business, as in the kernel. */
@@ -184,6 +184,7 @@ function* commitRename(
     const leaves = coversBelow(fromDir, fromName);
     const occupied: Occupant = toDir.whiteouts?.has(toName) === true ? 'whiteout' : 'nothing';
     const over = target?.upper === undefined ? occupied : occupantOf(target);
+    const other = target === undefined ? undefined : yield* otherNode(stack, toDir, toName, target);
     yield* wait(
       stack.writable().commit({
         kind: 'rename',
@@ -196,7 +197,7 @@ function* commitRename(
       }),
     );
     const ino = fromDir.listing?.get(fromName)?.ino ?? source.ino;
-    if (target !== undefined) yield* nameVanished(stack, toDir, toName, target, coversBelow(toDir, toName));
+    if (target !== undefined) nameVanished(stack, toDir, toName, target, coversBelow(toDir, toName), other);
     moveName(stack, from, leaves);
     nameAppeared(stack, toDir, toName, source, ino);
   }

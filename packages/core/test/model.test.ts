@@ -10,7 +10,7 @@ import {
 } from '@ovl/core/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { closeAll, given, inStep, type Numbers, open, parameters, sameTree, worldOf } from './worlds.js';
+import { closeAll, given, inStep, type Numbers, open, parameters, sameTree, TIMEOUT, worldOf } from './worlds.js';
 
 async function behavesAsTheModel(
   trees: readonly TreeSpec[],
@@ -31,7 +31,7 @@ async function behavesAsTheModel(
 
 describe('overlay ≡ flat model', () => {
   for (const inodes of ['keep', 'forget'] as const) {
-    it(`after any operations, and reopened (inodes: ${inodes})`, async () => {
+    it(`after any operations, and reopened (inodes: ${inodes})`, TIMEOUT, async () => {
       const property = fc.asyncProperty(
         given(arbitraryLayers(fc)),
         given(arbitraryOperations(fc, { min: 1, max: 30 })),

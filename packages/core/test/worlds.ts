@@ -4,6 +4,7 @@ import {
   type Arbitrary,
   apply,
   canonical,
+  concrete,
   type FileOperation,
   type Model,
   OverlayDriver,
@@ -16,11 +17,15 @@ import {
 import type * as fc from 'fast-check';
 import { expect } from 'vitest';
 
+const RUNS = Number(process.env.OVL_RUNS ?? 1);
+/** For tests that {@link parameters} may prolong, in milliseconds. */
+export const TIMEOUT: { timeout: number } = { timeout: 60_000 * Math.max(1, RUNS) };
+
 /** `OVL_RUNS=10` runs every property ten times as often, `OVL_SEED=n` repeats one. */
 export function parameters<T>(numRuns: number): fc.Parameters<T> {
-  const { OVL_RUNS, OVL_SEED } = process.env;
+  const { OVL_SEED } = process.env;
   return {
-    numRuns: Math.ceil(numRuns * Number(OVL_RUNS ?? 1)),
+    numRuns: Math.ceil(numRuns * RUNS),
     ...(OVL_SEED === undefined ? {} : { seed: Number(OVL_SEED) }),
   };
 }
@@ -56,7 +61,8 @@ export function open(
 }
 
 /** Performs an operation on both and compares what they answer. */
-export async function inStep(driver: OverlayDriver, model: Model, operation: FileOperation): Promise<Result> {
+export async function inStep(driver: OverlayDriver, model: Model, pattern: FileOperation): Promise<Result> {
+  const operation = concrete(model.paths(), pattern);
   const expected = await apply(model, operation);
   const actual = await apply(driver, operation);
   if (JSON.stringify(actual) !== JSON.stringify(expected)) {

@@ -1,8 +1,9 @@
 /**
  * Random trees and operations for property tests. fast-check is the caller's: pass its module in. Names come from a
- * small alphabet, so that operations meet each other's results often.
+ * small alphabet, so that operations meet each other's results often; most paths are patterns such as "?file:3" (one of
+ * the files there are when its turn comes), which {@link concrete} replaces, since random paths mostly lead nowhere.
  */
-import { S_IFBLK, S_IFCHR, S_IFIFO } from '../attributes.js';
+import { DT_DIR, DT_REG, S_IFBLK, S_IFCHR, S_IFIFO } from '../attributes.js';
 import type { FileOperation } from './operations.js';
 import type { ObjectSpec, OpaqueForm, TreeSpec } from './tree.js';
 
@@ -126,7 +127,7 @@ export function arbitraryTree(
   }
   const entry = fc.record({ name: fc.constantFrom(...names), spec: fc.oneof(...objects) });
   return fc
-    .array(entry, { minLength: 0, maxLength: 4, size: 'max' })
+    .array(entry, { minLength: 1, maxLength: 4, size: 'max' })
     .map((entries) => Object.fromEntries(entries.map(({ name, spec }) => [name, spec])));
 }
 
@@ -165,32 +166,74 @@ function choice<K extends FileOperation['kind']>(
   return { weight, arbitrary };
 }
 
-function arbitraryPath(fc: FastCheck, { names }: ArbitraryOptions): Arbitrary<string> {
+/** What a pattern chooses from: files, directories, empty directories, all but the root, a name in some directory. */
+type Pattern = 'file' | 'dir' | 'empty' | 'any' | 'new';
+
+/** Mostly what the pattern says, at times any path at all. */
+function arbitraryPath(fc: FastCheck, { names }: ArbitraryOptions, ...patterns: Pattern[]): Arbitrary<string> {
   const name = fc.constantFrom(...names);
-  const path = (length: number): Arbitrary<string> =>
+  const blind = (length: number): Arbitrary<string> =>
     fc.array(name, { minLength: length, maxLength: length }).map((parts) => `/${parts.join('/')}`);
+  const index = fc.integer({ min: 0, max: 30 });
+  const aimed = fc
+    .record({ pattern: fc.constantFrom(...patterns), index, name })
+    .map(({ pattern, index, name }) => `?${pattern}:${index}${pattern === 'new' ? `:${name}` : ''}`);
   return fc.oneof(
-    { weight: 4, arbitrary: path(1) },
-    { weight: 6, arbitrary: path(2) },
-    { weight: 3, arbitrary: path(3) },
+    { weight: 8, arbitrary: aimed },
+    { weight: 1, arbitrary: blind(1) },
+    { weight: 1, arbitrary: blind(2) },
+    { weight: 1, arbitrary: blind(3) },
   );
 }
 
+/** The operation with its patterns replaced by paths of what is there now. Choose with the model before both perform. */
+export function concrete(
+  tree: readonly { path: string; type: number; empty: boolean }[],
+  op: FileOperation,
+): FileOperation {
+  const out: Record<string, unknown> = { ...op };
+  for (const key of ['path', 'from', 'to']) {
+    const value = out[key];
+    if (typeof value === 'string' && value.startsWith('?')) out[key] = choose(tree, value.slice(1));
+  }
+  return out as unknown as FileOperation;
+}
+
+function choose(tree: readonly { path: string; type: number; empty: boolean }[], pattern: string): string {
+  const [kind, index, name] = pattern.split(':');
+  const directories = tree.filter(({ type }) => type === DT_DIR);
+  const candidates =
+    kind === 'file'
+      ? tree.filter(({ type }) => type === DT_REG)
+      : kind === 'dir'
+        ? directories.slice(1)
+        : kind === 'empty'
+          ? directories.slice(1).filter(({ empty }) => empty)
+          : kind === 'new'
+            ? directories
+            : tree.slice(1);
+  const path = candidates[Number(index) % (candidates.length || 1)]?.path ?? '/a';
+  if (kind !== 'new') return path;
+  return path === '/' ? `/${name}` : `${path}/${name}`;
+}
+
 function namespaceChoices(fc: FastCheck, options: ArbitraryOptions): Choice[] {
-  const path = arbitraryPath(fc, options);
+  const any = arbitraryPath(fc, options, 'any', 'any', 'dir', 'file');
+  const fresh = arbitraryPath(fc, options, 'new');
   const owner = fc.constantFrom(...(options.owners ? [0, 1000] : [0]));
   const flag = fc.constantFrom<'none' | 'noreplace' | 'exchange'>('none', 'none', 'none', 'noreplace', 'exchange');
-  const rename = fc.record({ from: path, to: path, flag }).map(({ from, to, flag }): FileOperation => {
+  const target = arbitraryPath(fc, options, 'new', 'new', 'new', 'any', 'empty', 'file');
+  const rename = fc.record({ from: any, to: target, flag }).map(({ from, to, flag }): FileOperation => {
     return flag === 'none' ? { kind: 'rename', from, to } : { kind: 'rename', from, to, flag };
   });
   const choices: Choice[] = [
-    choice(fc, 4, 'create', { path, mode: fc.constantFrom(...MODES), uid: owner, gid: owner }),
-    choice(fc, 5, 'mkdir', { path, mode: fc.constantFrom(...DIRECTORY_MODES), uid: owner, gid: owner }),
-    choice(fc, 1, 'symlink', { path, target: fc.constantFrom('a', '../b') }),
-    choice(fc, 3, 'link', { from: path, to: path }),
-    choice(fc, 6, 'unlink', { path }),
-    choice(fc, 5, 'rmdir', { path }),
-    { weight: 14, arbitrary: rename },
+    choice(fc, 5, 'create', { path: fresh, mode: fc.constantFrom(...MODES), uid: owner, gid: owner }),
+    choice(fc, 5, 'mkdir', { path: fresh, mode: fc.constantFrom(...DIRECTORY_MODES), uid: owner, gid: owner }),
+    choice(fc, 1, 'symlink', { path: fresh, target: fc.constantFrom('a', '../b') }),
+    choice(fc, 4, 'link', { from: arbitraryPath(fc, options, 'file', 'file', 'any'), to: fresh }),
+    choice(fc, 10, 'unlink', { path: any }),
+    choice(fc, 8, 'rmdir', { path: arbitraryPath(fc, options, 'empty', 'dir') }),
+    { weight: 16, arbitrary: rename },
   ];
   if (options.devices) {
     const device = fc.constantFrom(
@@ -200,7 +243,7 @@ function namespaceChoices(fc: FastCheck, options: ArbitraryOptions): Choice[] {
       { mode: S_IFBLK | 0o600, rdev: 0x801 },
     );
     const arbitrary = fc
-      .record({ path, device })
+      .record({ path: fresh, device })
       .map(({ path, device }): FileOperation => ({ kind: 'mknod', path, ...device }));
     choices.push({ weight: 1, arbitrary });
   }
@@ -209,11 +252,12 @@ function namespaceChoices(fc: FastCheck, options: ArbitraryOptions): Choice[] {
 
 function objectChoices(fc: FastCheck, options: ArbitraryOptions): Choice[] {
   const any: { weight: number; arbitrary: Arbitrary<string> }[] = [
-    { weight: 12, arbitrary: arbitraryPath(fc, options) },
+    { weight: 20, arbitrary: arbitraryPath(fc, options, 'any', 'file', 'dir') },
     { weight: 1, arbitrary: fc.constant('/') },
   ];
-  if (options.handles) any.push({ weight: 3, arbitrary: fc.constantFrom('@0', '@1') });
+  if (options.handles) any.push({ weight: 2, arbitrary: fc.constantFrom('@0', '@0', '@1') });
   const path = fc.oneof(...any);
+  const data = fc.oneof({ weight: 8, arbitrary: arbitraryPath(fc, options, 'file') }, { weight: 1, arbitrary: path });
   const text = fc.constantFrom(...TEXTS);
   const name = fc.constantFrom(...options.xattrs);
   const condition = fc.constantFrom<'none' | 'create' | 'replace'>('none', 'none', 'create', 'replace');
@@ -222,16 +266,16 @@ function objectChoices(fc: FastCheck, options: ArbitraryOptions): Choice[] {
     return condition === 'none' ? operation : { ...operation, condition };
   });
   const choices: Choice[] = [
-    choice(fc, 4, 'write', { path, position: fc.integer({ min: 0, max: 12 }), text }),
-    choice(fc, 3, 'append', { path, text }),
-    choice(fc, 2, 'truncate', { path, size: fc.integer({ min: 0, max: 12 }) }),
+    choice(fc, 4, 'write', { path: data, position: fc.integer({ min: 0, max: 12 }), text }),
+    choice(fc, 3, 'append', { path: data, text }),
+    choice(fc, 2, 'truncate', { path: data, size: fc.integer({ min: 0, max: 12 }) }),
     choice(fc, 2, 'chmod', { path, mode: fc.constantFrom(...MODES, ...DIRECTORY_MODES) }),
     choice(fc, 1, 'utimes', { path, seconds: fc.integer({ min: 1, max: 9 }) }),
     choice(fc, 2, 'removexattr', { path, name }),
     choice(fc, 1, 'getxattr', { path, name }),
     choice(fc, 1, 'listxattr', { path }),
     choice(fc, 2, 'stat', { path }),
-    choice(fc, 2, 'read', { path }),
+    choice(fc, 2, 'read', { path: data }),
     choice(fc, 1, 'readlink', { path }),
     choice(fc, 2, 'readdir', { path }),
     { weight: 2, arbitrary: setxattr },
@@ -243,11 +287,11 @@ function objectChoices(fc: FastCheck, options: ArbitraryOptions): Choice[] {
 }
 
 function handleChoices(fc: FastCheck, options: ArbitraryOptions): Choice[] {
-  const slot = fc.constantFrom(0, 1);
+  const slot = fc.constantFrom(0, 0, 0, 1);
   const position = fc.integer({ min: 0, max: 12 });
   const how = fc.constantFrom<'r' | 'r+' | 'w' | 'a'>('r', 'r', 'r+', 'w', 'a');
   return [
-    choice(fc, 8, 'open', { slot, path: arbitraryPath(fc, options), how }),
+    choice(fc, 8, 'open', { slot, path: arbitraryPath(fc, options, 'file'), how }),
     choice(fc, 3, 'pread', { slot, position, length: fc.constant(20) }),
     choice(fc, 4, 'pwrite', { slot, position, text: fc.constantFrom(...TEXTS) }),
     choice(fc, 1, 'fsync', { slot }),
@@ -255,7 +299,7 @@ function handleChoices(fc: FastCheck, options: ArbitraryOptions): Choice[] {
     {
       weight: 1,
       arbitrary: fc
-        .record({ slot, to: arbitraryPath(fc, options) })
+        .record({ slot, to: arbitraryPath(fc, options, 'new') })
         .map(({ slot, to }): FileOperation => ({ kind: 'link', from: `@${slot}`, to })),
     },
   ];

@@ -177,8 +177,9 @@ export class OverlayDriver implements Driver {
     const { overlay } = this;
     if (op.kind === 'open') {
       const handle = yield* overlay.open(yield* this.#find(op.path, held), HOW[op.how]);
-      yield* this.#close(op.slot);
+      const stale = this.#handles.get(op.slot);
       this.#handles.set(op.slot, handle);
+      if (stale !== undefined) yield* overlay.release(stale);
       return undefined;
     }
     const handle = this.#handles.get(op.slot);

@@ -6,6 +6,7 @@ export {
   arbitraryOperation,
   arbitraryOperations,
   arbitraryTree,
+  concrete,
   DEFAULT_OPTIONS,
   type FastCheck,
 } from './arbitrary.js';
@@ -35,3 +36,7 @@ export {
   whiteout,
   type WhiteoutForm,
 } from './tree.js';
+export { asyncLayer, Scheduler } from './async.js';
+export { type CrashLayer, crashLayer } from './crash.js';
+export { type FaultLayer, faultLayer } from './fault.js';
+export { intercept, type Interceptor, type LayerCall } from './intercept.js';

@@ -92,6 +92,17 @@ export class Model implements Driver {
     return copy;
   }
 
+  /** All paths in a fixed order, the root first. */
+  paths(): { path: string; type: number; empty: boolean }[] {
+    const found: { path: string; type: number; empty: boolean }[] = [];
+    const visit = (path: string, node: ModelNode): void => {
+      found.push({ path: path === '' ? '/' : path, type: node.type >>> 12, empty: node.entries.size === 0 });
+      for (const name of [...node.entries.keys()].sort()) visit(`${path}/${name}`, node.entries.get(name) as ModelNode);
+    };
+    visit('', this.#root);
+    return found;
+  }
+
   /** Forgets the open handles, as a process that ends. */
   closeAll(): void {
     this.#handles.clear();
