@@ -81,7 +81,8 @@ class Control implements ServedMount {
     const { layers } = request;
     const upper = this.#temporary ?? layers.upper;
     const workerData: ServeRequest = { layers: { ...layers, upper }, log };
-    this.#thread = new Worker(new URL('./serve.js', import.meta.url), { workerData });
+    // Not with the process's own arguments for Node, which may be for its main script only (`-e`, `--input-type`).
+    this.#thread = new Worker(new URL('./serve.js', import.meta.url), { workerData, execArgv: [] });
     this.#events = new EventQueue(this.#thread);
   }
 

@@ -3,7 +3,6 @@
  * What a killed daemon left behind is recognised by its process, and removed by the next reader.
  */
 import { lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TransportName } from './options.js';
 import { startTime } from './processes.js';
@@ -32,7 +31,7 @@ function directories(): string[] {
   const candidates = uid === 0 ? ['/run/ovl'] : [];
   const runtime = process.env['XDG_RUNTIME_DIR'];
   if (runtime !== undefined && runtime !== '') candidates.push(join(runtime, 'ovl'));
-  candidates.push(join(tmpdir(), `ovl-${uid}`));
+  candidates.push(`/tmp/ovl-${uid}`); // not $TMPDIR, which may differ between the commands of one user
   return candidates;
 }
 

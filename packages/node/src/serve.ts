@@ -47,8 +47,8 @@ function openOverlay(request: LayerRequest): { overlay: Overlay<'sync'>; userxat
 
 function main(port: MessagePort, { layers, log }: ServeRequest): void {
   const post = (event: ServeEvent): void => port.postMessage(event);
-  const failed = (error: unknown): void => {
-    const message = error instanceof Error ? error.message : String(error);
+  const failed = (what: string, error: unknown): void => {
+    const message = `${what}: ${error instanceof Error ? error.message : String(error)}`;
     post({ kind: 'failed', message, code: error instanceof FsError ? error.code : undefined });
     port.close();
   };
@@ -66,12 +66,12 @@ function main(port: MessagePort, { layers, log }: ServeRequest): void {
         post({ kind: 'ended' });
         port.close();
       } catch (error) {
-        failed(error);
+        failed('the serving thread failed', error);
       }
     });
     post({ kind: 'opened', userxattr });
   } catch (error) {
-    failed(error);
+    failed('cannot open the layers', error);
   }
 }
 
