@@ -124,7 +124,11 @@ describe.each(users)('as %s', (user) => {
     expect(shell(script, [mountpoint], user).split('\n').slice(0, -1)).toEqual([
       ...Array.from({ length: 4 }, () => '100'),
       '400',
-      ...['done1', 'done2', 'done3', 'done4', 'shared'],
+      'done1',
+      'done2',
+      'done3',
+      'done4',
+      'shared',
     ]);
     unmountAt(mountpoint, user);
   });
