@@ -71,7 +71,11 @@ function report(error: unknown): [line: string, code: number] {
     const hint = error.command === undefined ? '' : `; see '${`ovl ${error.command}`.trim()} --help'`;
     return [printable(error.message) + hint, EXIT_USAGE];
   }
-  if (error instanceof MountError || error instanceof NotMountedError) return [printable(error.message), error.exitCode];
+  if (error instanceof MountError || error instanceof NotMountedError)
+    return [printable(error.message), error.exitCode];
   if (error instanceof FsError) return [printable(error.message), EXIT_FAILED];
-  return [`unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, EXIT_FAILED];
+  return [
+    `unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    EXIT_FAILED,
+  ];
 }

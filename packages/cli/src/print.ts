@@ -15,7 +15,7 @@ export function formatSize(bytes: number): string {
 
 /** A path or argument as a terminal may show it: control characters and bytes that are no text are escaped. */
 export function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\udc80-\udcff]/g, (unit) => {
+  return text.replace(/[\p{Cc}\udc80-\udcff]/gu, (unit) => {
     const code = unit.charCodeAt(0);
     return `\\x${(code >= 0xdc80 ? code - 0xdc00 : code).toString(16).padStart(2, '0')}`;
   });
@@ -33,7 +33,14 @@ export function paint(colour: keyof typeof COLOURS, text: string): string {
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, i) => (widths[i] = Math.max(widths[i] ?? 0, cell.length)));
-  return rows.map((row) => row.map((cell, i) => cell.padEnd(widths[i] as number)).join('  ').trimEnd()).join('\n');
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell.padEnd(widths[i] as number))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 export function printLine(text: string): void {

@@ -172,7 +172,7 @@ function* seekOrEnd(file: LayerFile, position: number, whence: 'data' | 'hole', 
 }
 
 /** Writes every byte or throws: a layer that takes none is out of space. */
-export function* writeAll(file: UpperFile, bytes: Uint8Array, position: number): Operation<void> {
+function* writeAll(file: UpperFile, bytes: Uint8Array, position: number): Operation<void> {
   for (let done = 0; done < bytes.length; ) {
     const written = yield* wait(file.write(bytes.subarray(done), position + done));
     if (written === 0) throw new FsError('ENOSPC', { syscall: 'write' });

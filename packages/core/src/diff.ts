@@ -2,7 +2,7 @@
  * What an upper layer changed, read from the upper itself: directories that it does not have are never visited, so the
  * cost follows the number of changes and not the size of what lies below.
  */
-import { type Attributes, isDirectory, isRegular } from './attributes.js';
+import { type Attributes, isRegular } from './attributes.js';
 import type { XattrPrefix } from './format.js';
 import { type Inode, Stack } from './inode.js';
 import type { Layer } from './layer.js';

@@ -54,8 +54,8 @@ function* apply(
  * A mode as a write by an unprivileged process leaves it: set-group-id stays where the group may not execute, since
  * there it marks mandatory locking instead. Directories keep theirs.
  */
-export function withoutSetId(mode: number): number {
-  if (!isRegular(mode)) return mode;
+function withoutSetId(mode: number): number {
+  if (isDirectory(mode) || isSymlink(mode)) return mode;
   const cleared = mode & ~S_ISUID;
   return (mode & 0o010) === 0 ? cleared : cleared & ~S_ISGID;
 }

@@ -9,8 +9,8 @@ import type { Inode, Stack } from './inode.js';
 import { type Operation, wait } from './run.js';
 
 /** Linux's limits (`XATTR_NAME_MAX`, `XATTR_SIZE_MAX`), in bytes. */
-export const XATTR_NAME_MAX = 255;
-export const XATTR_SIZE_MAX = 65536;
+const XATTR_NAME_MAX = 255;
+const XATTR_SIZE_MAX = 65536;
 
 export function* getxattr(stack: Stack, inode: Inode, name: string): Operation<Uint8Array | undefined> {
   if (isForeignMark(name)) return undefined;

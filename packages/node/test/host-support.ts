@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type LayerNode, S_IFDIR, S_IFREG, type UpperLayer } from '@ovl/core';
+import { type Layer, type LayerNode, S_IFDIR, S_IFREG, type UpperLayer } from '@ovl/core';
 import { spawnSync } from 'node:child_process';
 import { onTestFinished } from 'vitest';
 import { hostUpper } from '../src/host-upper.js';
@@ -55,7 +55,7 @@ export function writeAll(upper: UpperLayer<'sync'>, node: LayerNode, content: st
   file.close();
 }
 
-export function readAll(layer: Pick<UpperLayer<'sync'>, 'open' | 'getattr'>, node: LayerNode): string {
+export function readAll(layer: Pick<Layer<'sync'>, 'open' | 'getattr'>, node: LayerNode): string {
   const file = layer.open(node);
   const buffer = Buffer.alloc(layer.getattr(node).size + 10);
   const length = file.read(buffer, 0);

@@ -13,7 +13,10 @@ const EXIT_CODES: [number, string][] = [
 export const mountCommand: Command = {
   name: 'mount',
   summary: 'mount a merged, writable view of directories',
-  usage: ['-o lowerdir=A[:B…][,upperdir=U,workdir=W][,OPTION…] MERGED', '--lower A [--lower B…] [--upper U [--work W]] MERGED'],
+  usage: [
+    '-o lowerdir=A[:B…][,upperdir=U,workdir=W][,OPTION…] MERGED',
+    '--lower A [--lower B…] [--upper U [--work W]] MERGED',
+  ],
   description:
     'Shows the lower directories (topmost first) as one under MERGED. Changes go to the upper directory, in the format of\n' +
     "Linux's overlayfs; the lower ones are never written. Without an upper the view is read-only. When the command\n" +
@@ -30,7 +33,11 @@ export const mountCommand: Command = {
     },
     { name: 'lower', value: 'DIR', help: 'a lower directory; repeat for more, topmost first' },
     { name: 'upper', value: 'DIR', help: 'the directory that takes all changes' },
-    { name: 'work', value: 'DIR', help: 'scratch beside the upper, same file system (default: chosen beside the upper)' },
+    {
+      name: 'work',
+      value: 'DIR',
+      help: 'scratch beside the upper, same file system (default: chosen beside the upper)',
+    },
     { name: 'tmp', help: 'an upper that vanishes at unmount' },
     { name: 'read-only', help: 'no changes, even with an upper' },
     { name: 'foreground', short: 'f', help: 'serve in this process until unmounted or interrupted' },
