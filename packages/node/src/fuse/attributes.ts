@@ -6,11 +6,15 @@ import type { Wire } from './wire.js';
 
 export const getattr: Handler = (server) => server.wire.putAttrOut(runSync(server.overlay.getattr(server.inode)));
 
+const CHANGES = Fattr.mode | Fattr.uid | Fattr.gid | Fattr.size | Fattr.atime | Fattr.mtime;
+
 export const setattr: Handler = (server) => {
   const { wire, overlay } = server;
   const valid = wire.u32(ARGUMENT);
-  // HANDLE_KILLPRIV_V2: the kernel asks for it at a truncation, and relies on us at every change of owner.
-  const clear = (valid & (Fattr.killSuidgid | Fattr.uid | Fattr.gid)) !== 0 ? 'clear-set-id' : undefined;
+  // HANDLE_KILLPRIV_V2: the kernel asks for it at a truncation, and relies on us at every change of owner, of which
+  // `chown(path, -1, -1)` shows as a request to change nothing.
+  const asksToClear = (valid & (Fattr.killSuidgid | Fattr.uid | Fattr.gid)) !== 0 || (valid & CHANGES) === 0;
+  const clear = asksToClear ? 'clear-set-id' : undefined;
   return wire.putAttrOut(runSync(overlay.setattr(server.inode, attributeChange(wire, valid), clear)));
 };
 
