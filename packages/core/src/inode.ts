@@ -50,6 +50,8 @@ export class Inode {
   references = 0;
   /** Open files and directories. */
   handles = 0;
+  /** Operations in flight that found it by themselves: it must not be forgotten while they wait. */
+  pins = 0;
 
   /** A name it was found under: the only one, for a directory. Undefined for the root and once every known name is gone. */
   dentry: Dentry | undefined;
@@ -240,7 +242,7 @@ export class Stack {
   drop(inode: Inode): void {
     let current: Inode | undefined = inode;
     while (current !== undefined && current !== this.root) {
-      if (current.references > 0 || current.handles > 0) return;
+      if (current.references > 0 || current.handles > 0 || current.pins > 0) return;
       for (const child of current.children?.values() ?? []) {
         if ((child.children?.size ?? 0) === 0 && child.dentry?.dir === current) this.drop(child);
       }
@@ -268,7 +270,14 @@ export class Stack {
   }
 
   unalias(inode: Inode): void {
-    if (inode.alias !== undefined) this.aliases.delete(inode.alias);
+    if (inode.alias !== undefined && this.aliases.get(inode.alias) === inode) this.aliases.delete(inode.alias);
     inode.alias = undefined;
+  }
+
+  /** Takes back an inode that was made for nothing: another operation was faster. */
+  abandon(inode: Inode): void {
+    if (inode.dentry !== undefined || inode.isNameless) return; // an older one, found by another name
+    this.inodeCount--;
+    this.unalias(inode);
   }
 }

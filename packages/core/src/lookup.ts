@@ -32,13 +32,20 @@ export function* lookup(stack: Stack, dir: Inode, name: string): Operation<Entry
   if (!dir.isDirectory) throw new FsError('ENOTDIR', { syscall: 'lookup', path: name });
   for (;;) {
     const cached = dir.children?.get(name);
-    if (cached !== undefined) return { inode: cached, attributes: yield* getattr(stack, cached) };
+    if (cached !== undefined) {
+      const attributes = yield* getattr(stack, cached);
+      if (dir.children?.get(name) === cached) return { inode: cached, attributes };
+      continue; // forgotten or renamed while suspended: look again
+    }
     const listing = dir.listing ?? (yield* list(stack, dir));
     const listed = listing.get(name);
     if (listed === undefined) return undefined;
     const { version } = dir;
     const entry = yield* instantiate(stack, dir, name, listed);
-    if (dir.version !== version || dir.children?.has(name) === true) continue; // changed while suspended: look again
+    if (dir.version !== version || dir.children?.has(name) === true) {
+      if (entry !== undefined) stack.abandon(entry.inode);
+      continue; // changed while suspended: look again
+    }
     if (entry === undefined)
       listing.delete(name); // an xattr whiteout, or gone from the layer behind our back
     else stack.addDentry(entry.inode, dir, name);
@@ -156,12 +163,12 @@ function* instantiate(stack: Stack, dir: Inode, name: string, listed: Listed): O
     const inode = stack.newInode(attributes.mode, stack.presentIno(attributes.dev, attributes.ino), undefined, [real]);
     return { inode, attributes: present(inode, attributes) };
   }
+  const origin = dir.impure ? yield* originIno(stack, real) : undefined;
   const alias = attributes.nlink > 1 ? stack.aliases.get(`${attributes.dev}:${attributes.ino}`) : undefined;
   if (alias !== undefined) {
     if (alias.isNameless) alias.upper = found.node; // held open only, until now
     return { inode: alias, attributes: present(alias, attributes) };
   }
-  const origin = dir.impure ? yield* originIno(stack, real) : undefined;
   const ino = origin?.ino ?? stack.presentIno(attributes.dev, attributes.ino);
   const inode = stack.newInode(attributes.mode, ino, found.node, []);
   inode.hasOrigin = origin !== undefined;

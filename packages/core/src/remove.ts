@@ -32,6 +32,21 @@ export function* rmdir(stack: Stack, dir: Inode, name: string): Operation<void> 
 
 function* remove(stack: Stack, dir: Inode, name: string, syscall: 'unlink' | 'rmdir'): Operation<void> {
   const { inode } = yield* require(stack, dir, name, syscall);
+  inode.pins++;
+  try {
+    yield* removeInode(stack, dir, name, inode, syscall);
+  } finally {
+    inode.pins--;
+  }
+}
+
+function* removeInode(
+  stack: Stack,
+  dir: Inode,
+  name: string,
+  inode: Inode,
+  syscall: 'unlink' | 'rmdir',
+): Operation<void> {
   if (inode.isDirectory !== (syscall === 'rmdir')) {
     throw new FsError(inode.isDirectory ? 'EISDIR' : 'ENOTDIR', { syscall, path: name });
   }

@@ -61,19 +61,39 @@ export function* rename(
   flag?: RenameFlag,
 ): Operation<void> {
   if (flag === 'whiteout') throw new FsError('EINVAL', { syscall: 'rename', path: fromName, dest: toName });
-  for (;;) {
+  for (let done = false; !done; ) {
     const source = (yield* require(stack, fromDir, fromName, 'rename')).inode;
-    const target = (yield* lookup(stack, toDir, toName))?.inode;
-    yield* checkRename(stack, { dir: fromDir, name: fromName, inode: source }, toDir, toName, target, flag);
-    if (target === source) return; // two names of one object, or one name: POSIX asks for nothing to happen
-    checkMovable(stack, source, fromDir, toDir);
-    if (flag === 'exchange') checkMovable(stack, target as Inode, toDir, fromDir);
+    source.pins++;
+    try {
+      done = yield* renameInode(stack, { dir: fromDir, name: fromName, inode: source }, toDir, toName, flag);
+    } finally {
+      source.pins--;
+    }
+  }
+}
+
+function* renameInode(
+  stack: Stack,
+  from: End,
+  toDir: Inode,
+  toName: string,
+  flag: RenameFlag | undefined,
+): Operation<boolean> {
+  const source = from.inode;
+  const target = (yield* lookup(stack, toDir, toName))?.inode;
+  if (target !== undefined) target.pins++;
+  try {
+    yield* checkRename(stack, from, toDir, toName, target, flag);
+    if (target === source) return true; // two names of one object, or one name: POSIX asks for nothing to happen
+    checkMovable(stack, source, from.dir, toDir);
+    if (flag === 'exchange') checkMovable(stack, target as Inode, toDir, from.dir);
 
     yield* copyUp(stack, source);
     yield* copyUp(stack, toDir);
     if (flag === 'exchange') yield* copyUp(stack, target as Inode);
-    if (yield* stack.namespace.hold(commitRename(stack, fromDir, fromName, toDir, toName, flag, source, target)))
-      return;
+    return yield* stack.namespace.hold(commitRename(stack, from.dir, from.name, toDir, toName, flag, source, target));
+  } finally {
+    if (target !== undefined) target.pins--;
   }
 }
 
