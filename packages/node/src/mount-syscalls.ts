@@ -50,11 +50,6 @@ export function writeFrom(fd: number, buffer: Uint8Array, length: number): numbe
   return n < 0 ? -errno() : n;
 }
 
-/** An ioctl whose argument is a structure. Returns what the call returns. */
-export function ioctl(fd: number, request: number, buffer: ArrayBufferView): number {
-  return checked(c.ioctl(fd, request, buffer), 'ioctl');
-}
-
 export function ioctlOrErrno(fd: number, request: number, buffer: ArrayBufferView): number {
   const result = c.ioctl(fd, request, buffer);
   return result < 0 ? -errno() : result;

@@ -13,9 +13,7 @@ export { errorOf } from './libc.js';
 export { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, mountOf, statxAt, statxFd, statxOrErrno } from './statx.js';
 export { getxattr, listxattr, removexattr, setxattr } from './xattr-syscalls.js';
 export {
-  type PollRequest,
   fcntl,
-  ioctl,
   ioctlOrErrno,
   ioctlValue,
   mount,

@@ -82,7 +82,7 @@ function renameTo(server: Server, namesAt: number, flag: RenameFlag | undefined)
 }
 
 /** Throws EINVAL for combinations, of which Linux lets only NOREPLACE with WHITEOUT through; overlayfs refuses it too. */
-export function renameFlag(flags: number): RenameFlag | undefined {
+function renameFlag(flags: number): RenameFlag | undefined {
   switch (flags) {
     case 0:
       return undefined;

@@ -62,7 +62,6 @@ export const REPLY = 4;
 export const REPLY_BYTES = 16;
 
 /** Sizes of structures in bytes. */
-export const ATTR_BYTES = 88;
 export const ENTRY_BYTES = 128;
 export const ATTR_OUT_BYTES = 104;
 export const OPEN_BYTES = 16;
@@ -71,7 +70,7 @@ export const STATFS_BYTES = 80;
 export const DIRENT_BYTES = 24;
 export const WRITE_DATA_BYTES = 80;
 
-/** INIT flags, bits 0 … 31. */
+/** INIT flags that we know a use for. */
 export const Init = {
   asyncRead: 1 << 0,
   atomicOTrunc: 1 << 3,
@@ -85,14 +84,9 @@ export const Init = {
   cacheSymlinks: 1 << 23,
   noOpendirSupport: 1 << 24,
   handleKillprivV2: 1 << 28,
-  /** There is a second word of flags. */
-  initExt: 1 << 30,
 } as const;
 
-/** INIT flags, bits 32 … 63, as they stand in `flags2`. */
-export const Init2 = { passthrough: 1 << 5 } as const;
-
-export const PAGE_BYTES = 4096;
+const PAGE_BYTES = 4096;
 /** Pages in the largest request: 1 MiB, the most that Linux grants without a sysctl. */
 export const MAX_PAGES = 256;
 /** Bytes of data in the largest READ or WRITE. */
