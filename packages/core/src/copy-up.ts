@@ -82,6 +82,7 @@ function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, hasOrigin: boole
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: dir.upper, name }, over: 'nothing' }));
   inode.upper = node;
   inode.data = undefined; // a metacopy's data came along
+  dir.version++; // whoever is reading the directory now may have missed the copy
   const listed = dir.listing?.get(name);
   if (listed !== undefined) {
     if (inode.isDirectory) listed.below = [listed.layer, ...(listed.below ?? [])];
