@@ -40,3 +40,6 @@ export { asyncLayer, Scheduler } from './async.js';
 export { type CrashLayer, crashLayer } from './crash.js';
 export { type FaultLayer, faultLayer } from './fault.js';
 export { intercept, type Interceptor, type LayerCall } from './intercept.js';
+export { ALL_CAPABILITIES, type LayerCapabilities } from './capabilities.js';
+export { type LayerHarness, layerSuite, type UpperHarness, upperSuite } from './layer-suite.js';
+export { check, equal, fails, itIf, type Support, type TestRunner } from './runner.js';

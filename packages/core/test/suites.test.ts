@@ -1,0 +1,39 @@
+// The published suites, run on the memory layer: as it is, and answering later.
+import { runSync } from '@ovl/core';
+import {
+  ALL_CAPABILITIES,
+  asyncLayer,
+  type LayerCapabilities,
+  layerSuite,
+  populate,
+  Scheduler,
+  type TestRunner,
+  upperSuite,
+} from '@ovl/core/testing';
+import { memoryLayer } from '@ovl/core';
+import { describe, it } from 'vitest';
+
+const runner: TestRunner = {
+  describe,
+  it,
+  skip: (name, reason) => it(name, (context) => context.skip(reason)),
+};
+
+const capabilities: LayerCapabilities = { ...ALL_CAPABILITIES, holes: 'the memory layer reports one run of data' };
+
+for (const late of [false, true]) {
+  const name = late ? 'memory, answering later' : 'memory';
+  const wrap = <L extends ReturnType<typeof memoryLayer>>(layer: L): L =>
+    late ? asyncLayer(layer, new Scheduler(7)) : layer;
+  layerSuite({
+    name,
+    runner,
+    capabilities,
+    layer(tree) {
+      const layer = memoryLayer();
+      runSync(populate(layer, tree));
+      return wrap(layer);
+    },
+  });
+  upperSuite({ name, runner, capabilities, upper: () => wrap(memoryLayer()) });
+}
