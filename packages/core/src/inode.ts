@@ -75,6 +75,8 @@ export class Inode {
   kept = false;
   /** Metacopy: where the data is, once looked for. */
   data: Real | undefined;
+  /** The object, once it is known to hold the data itself. */
+  whole: LayerNode | undefined;
 
   /** Directories: what the upper part records. */
   opaque = false;
@@ -89,8 +91,7 @@ export class Inode {
   /** Directories: moves with every change of a name, so that a lookup that was suspended notices. */
   version = 0;
 
-  /** Serialises copy-up, writes and attribute changes. */
-  readonly lock: Mutex = new Mutex();
+  #lock: Mutex | undefined;
 
   constructor(id: number, mode: number, ino: number, upper: LayerNode | undefined, lower: readonly Real[]) {
     this.id = id;
@@ -102,6 +103,12 @@ export class Inode {
 
   get isDirectory(): boolean {
     return isDirectory(this.type);
+  }
+
+  /** Serialises copy-up, writes and attribute changes. Most inodes are only looked at and never need it. */
+  get lock(): Mutex {
+    this.#lock ??= new Mutex();
+    return this.#lock;
   }
 
   /** Whether several layers contribute to a directory. */
@@ -172,7 +179,8 @@ export class Stack {
   /** The directory's part in one layer. */
   part(dir: Inode, layer: number): LayerNode | undefined {
     if (layer < this.firstLower) return dir.upper;
-    return dir.lower.find((real) => real.layer === layer)?.node;
+    for (const real of dir.lower) if (real.layer === layer) return real.node;
+    return undefined;
   }
 
   newInode(mode: number, ino: number, upper: LayerNode | undefined, lower: readonly Real[]): Inode {

@@ -153,14 +153,18 @@ function* instantiate(stack: Stack, dir: Inode, name: string, listed: Listed): O
   const parent = stack.part(dir, index);
   if (parent === undefined) return undefined;
   const found = yield* wait(stack.layer(index).lookup(parent, name));
-  if (found === undefined || (yield* isXattrWhiteout(stack, index, found))) return undefined;
-  const attributes = yield* overridden(stack, index, found.node, found.attributes);
+  if (found === undefined) return undefined;
+  // Asked here as well, though both ask themselves: a walk comes by with every file, and a generator costs more.
+  if (mayBeXattrWhiteout(found.attributes) && (yield* isXattrWhiteout(stack, index, found))) return undefined;
+  let { attributes } = found;
+  if (stack.overrides.size > 0) attributes = yield* overridden(stack, index, found.node, attributes);
   const real: Real = { layer: index, node: found.node };
   const inUpper = index < stack.firstLower;
   if (isDirectory(attributes.mode)) return yield* instantiateDirectory(stack, dir, name, listed, real, attributes);
 
   if (!inUpper) {
     const inode = stack.newInode(attributes.mode, stack.presentIno(attributes.dev, attributes.ino), undefined, [real]);
+    if (holdsItsBytes(found.attributes)) inode.whole = found.node;
     return { inode, attributes: present(inode, attributes) };
   }
   const origin = dir.impure ? yield* originIno(stack, real) : undefined;
@@ -360,8 +364,12 @@ export function* dataOf(stack: Stack, inode: Inode): Operation<Real> {
   const { layer, node, index } = stack.real(inode);
   if (inode.data !== undefined) return inode.data;
   const own: Real = { layer: index, node };
+  if (inode.whole === node) return own;
   const attributes = yield* wait(layer.getattr(node));
-  if (attributes.blocks * 512 >= attributes.size || !isRegular(attributes.mode)) return own; // holds all its bytes
+  if (holdsItsBytes(attributes) || !isRegular(attributes.mode)) {
+    inode.whole = node;
+    return own;
+  }
   const { dentry } = inode;
   let at = own;
   let path: string[] = dentry === undefined ? [] : [dentry.name];
@@ -380,6 +388,12 @@ export function* dataOf(stack: Stack, inode: Inode): Operation<Real> {
     if (next === undefined) throw new FsError('EIO', { syscall: 'metacopy' });
     at = next;
   }
-  if (at !== own) inode.data = at;
+  if (at === own) inode.whole = node;
+  else inode.data = at;
   return at;
+}
+
+/** A metacopy does not: its size is that of the data elsewhere. So need not a sparse file. */
+function holdsItsBytes(attributes: Attributes): boolean {
+  return attributes.blocks * 512 >= attributes.size;
 }
