@@ -85,8 +85,8 @@ function* renameInode(
   try {
     yield* checkRename(stack, from, toDir, toName, target, flag);
     if (target === source) return true; // two names of one object, or one name: POSIX asks for nothing to happen
-    checkMovable(stack, source, from.dir, toDir);
-    if (flag === 'exchange') checkMovable(stack, target as Inode, toDir, from.dir);
+    checkRedirect(stack, source, from.dir, toDir);
+    if (flag === 'exchange') checkRedirect(stack, target as Inode, toDir, from.dir);
 
     yield* copyUp(stack, source);
     yield* copyUp(stack, toDir);
@@ -117,7 +117,11 @@ function* checkRename(
   if (target !== undefined && target !== source && flag !== 'exchange') {
     if (source.isDirectory && !target.isDirectory) fail('ENOTDIR');
     if (!source.isDirectory && target.isDirectory) fail('EISDIR');
-    if (target.isDirectory) yield* checkEmpty(stack, target, toName);
+  }
+  if (target !== source) {
+    checkRecordable(stack, source, from.dir, toDir); // overlayfs asks this before it looks into the target
+    if (flag === 'exchange') checkRecordable(stack, target as Inode, toDir, from.dir);
+    else if (target?.isDirectory === true) yield* checkEmpty(stack, target, toName);
   }
   stack.writable();
   checkLive(toDir, stack, toName);
@@ -145,11 +149,16 @@ function movePlan(stack: Stack, inode: Inode, from: Inode, to: Inode): Directory
   });
 }
 
-/** Refuses before anything is written what cannot be expressed. */
-function checkMovable(stack: Stack, inode: Inode, from: Inode, to: Inode): void {
+/** Throws EXDEV for a directory whose move would have to be recorded, where none may be. */
+function checkRecordable(stack: Stack, inode: Inode, from: Inode, to: Inode): void {
+  if (movePlan(stack, inode, from, to).kind === 'cross-device') throw new FsError('EXDEV', { syscall: 'rename' });
+}
+
+/** Throws EXDEV, before anything is written, for a record that would be too long. */
+function checkRedirect(stack: Stack, inode: Inode, from: Inode, to: Inode): void {
   const plan = movePlan(stack, inode, from, to);
   const tooLong = plan.kind === 'redirect' && byteLength(redirectOf(inode, plan.scope)) > REDIRECT_MAX;
-  if (plan.kind === 'cross-device' || tooLong) throw new FsError('EXDEV', { syscall: 'rename' });
+  if (tooLong) throw new FsError('EXDEV', { syscall: 'rename' });
 }
 
 /** What the layers below call a directory: its name there, or its path from the overlay's root. */
