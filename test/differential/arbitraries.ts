@@ -22,6 +22,8 @@ export interface Limits {
   prefix: 'trusted.overlay.' | 'user.overlay.';
   /** Whether RENAME_WHITEOUT may be asked for. */
   renameWhiteout: boolean;
+  /** The longest sequence: long ones where a mount takes long. */
+  length: number;
 }
 
 const LONGEST = 'n'.repeat(255);
@@ -229,10 +231,13 @@ export function testCase(limits: Limits): fc.Arbitrary<Case> {
     ),
     umask: fc.constantFrom(0o022, 0),
     phases: fc.oneof(
-      { weight: 3, arbitrary: fc.array(any, { minLength: 1, maxLength: 60, size: 'max' }).map((only) => [only]) },
+      {
+        weight: 3,
+        arbitrary: fc.array(any, { minLength: 1, maxLength: limits.length, size: 'max' }).map((only) => [only]),
+      },
       {
         weight: 1,
-        arbitrary: fc.array(fc.array(any, { minLength: 1, maxLength: 25, size: 'max' }), {
+        arbitrary: fc.array(fc.array(any, { minLength: 1, maxLength: Math.ceil(limits.length / 2), size: 'max' }), {
           minLength: 2,
           maxLength: 3,
           size: 'max',

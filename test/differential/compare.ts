@@ -22,6 +22,8 @@ export class Comparison {
   readonly #flavours: readonly [Flavour, Flavour];
   readonly #bundle: { file: string; remove(): void };
   #drivers: [Driver, Driver];
+  /** Serve the mounts of ours. */
+  #servers: [Driver | undefined, Driver | undefined];
   #running: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -35,6 +37,13 @@ export class Comparison {
     this.#flavours = flavours;
     this.#bundle = bundle;
     this.#drivers = [new Driver(bundle.file), new Driver(bundle.file)];
+    this.#servers = this.#newServers();
+  }
+
+  #newServers(): [Driver | undefined, Driver | undefined] {
+    const server = (side: 0 | 1): Driver | undefined =>
+      this.#kinds[side] === 'ovl' ? new Driver(this.#bundle.file) : undefined;
+    return [server(0), server(1)];
   }
 
   /** `base`: a directory on the file system that shall hold the layers. */
@@ -48,7 +57,7 @@ export class Comparison {
 
   async end(): Promise<void> {
     await this.#running; // fast-check does not wait for the case that it interrupts
-    await Promise.all(this.#drivers.map((driver) => driver.kill([this.#base])));
+    await this.#kill(this.#base);
     await sweep(this.#base);
     this.#bundle.remove();
   }
@@ -65,7 +74,8 @@ export class Comparison {
     try {
       await this.#run(test, folder);
     } catch (error) {
-      await this.#restart(folder);
+      if (error instanceof Difference) await this.#both((_, side) => this.#close(side));
+      else await this.#restart(folder);
       throw error;
     } finally {
       await sweep(folder);
@@ -74,8 +84,24 @@ export class Comparison {
   }
 
   async #restart(folder: string): Promise<void> {
-    await Promise.all(this.#drivers.map((driver) => driver.kill([folder])));
+    await this.#kill(folder);
     this.#drivers = [new Driver(this.#bundle.file), new Driver(this.#bundle.file)];
+    this.#servers = this.#newServers();
+  }
+
+  async #kill(folder: string): Promise<void> {
+    await Promise.all([...this.#drivers, ...this.#servers].map((driver) => driver?.kill([folder])));
+  }
+
+  async #open(side: 0 | 1, place: Place): Promise<void> {
+    const flavour = this.#flavours[side];
+    await this.#servers[side]?.ask('serve', { place, flavour });
+    await this.#drivers[side].ask('open', { kind: this.#kinds[side], place, flavour });
+  }
+
+  async #close(side: 0 | 1): Promise<void> {
+    await this.#drivers[side].ask('close', {});
+    await this.#servers[side]?.ask('unserve', {});
   }
 
   async #run(test: Case, folder: string): Promise<void> {
@@ -90,14 +116,12 @@ export class Comparison {
     for (const [i, operations] of phases.entries()) {
       const placeOf = (side: number): Place => places[((side + i) % 2) as 0 | 1];
       const where = `phase ${i + 1}${i % 2 === 1 ? ', with swapped directories' : ''}`;
-      await this.#both((driver, side) =>
-        driver.ask('open', { kind: this.#kinds[side], place: placeOf(side), flavour: this.#flavours[side] }),
-      );
+      await this.#both((_, side) => this.#open(side, placeOf(side)));
       const results = await this.#both((driver) => driver.ask('run', { operations, umask: test.umask }));
       this.#count(operations, results[0]);
       equalResults(operations, results, this.#kinds, where);
       equalTrees(await this.#both((driver) => driver.ask('snapshot', {})), this.#kinds, `tree after ${where}`);
-      await this.#both((driver) => driver.ask('close', {}));
+      await this.#both((_, side) => this.#close(side));
     }
 
     const lowersAfter = await this.#lowers(places);

@@ -257,10 +257,8 @@ export class CoreCalls implements Calls {
   }
 
   truncate(dir: Handle | undefined, path: string, size: number): void {
-    const { inode, attributes } = this.#existing(dir, path, 'follow');
-    // Unlike ftruncate, it leaves the times alone where it changes nothing.
-    const unchanged = isRegular(inode.type) && attributes.size === size;
-    this.#do(this.#overlay.setattr(inode, unchanged ? {} : { size }));
+    const { inode } = this.#existing(dir, path, 'follow');
+    this.#do(this.#overlay.setattr(inode, { size }));
   }
 
   mkdir(dir: Handle | undefined, path: string, mode: number): void {

@@ -1,5 +1,5 @@
 /**
- * A child process that holds one file system and carries out operations on it, so that one that hangs can be killed
+ * A child process that serves a mount, or that holds one file system and carries out operations on it, so that one that hangs can be killed
  * without the tests. It answers one request at a time; protocol.ts has the requests.
  */
 import { S_IFDIR, S_IFMT } from '@ovl/core';
@@ -8,10 +8,11 @@ import type { Calls } from './calls.js';
 import { Executor, type InoLabels, snapshot } from './execute.js';
 import { KernelCalls } from './kernel-calls.js';
 import type { Reply, Request, Requests } from './protocol.js';
-import { openSide, type Opened } from './sides.js';
+import { openSide, type Opened, serve } from './sides.js';
 
 let opened: Opened | undefined;
 let inos: InoLabels = new Map();
+let end: (() => Promise<void>) | undefined;
 
 function current(): Calls {
   if (opened === undefined) throw new Error('no file system is open');
@@ -22,9 +23,17 @@ const handlers: { [K in keyof Requests]: (argument: Requests[K][0]) => Requests[
   build({ root, entries, prefix }) {
     buildLayer(root, entries, prefix);
   },
-  async open({ kind, place, flavour }) {
+  open({ kind, place, flavour }) {
     inos = labels(place.lower);
-    opened = await openSide(kind, place, flavour);
+    opened = openSide(kind, place, flavour);
+  },
+  async serve({ place, flavour }) {
+    end = await serve(place, flavour);
+  },
+  async unserve() {
+    const ending = end;
+    end = undefined;
+    await ending?.();
   },
   run({ operations, umask }) {
     const calls = current();
@@ -40,10 +49,10 @@ const handlers: { [K in keyof Requests]: (argument: Requests[K][0]) => Requests[
   snapshot() {
     return snapshot(current(), inos);
   },
-  async close() {
+  close() {
     const closing = opened;
     opened = undefined;
-    await closing?.close();
+    closing?.close();
   },
   look({ root }) {
     const calls = new KernelCalls(root);
@@ -55,15 +64,14 @@ const handlers: { [K in keyof Requests]: (argument: Requests[K][0]) => Requests[
   },
 };
 
-/** Inode numbers of the lower objects. Those with several names get new ones when one of these is copied up. */
-function labels(roots: readonly string[]): Map<number, string> {
-  const found = new Map<number, string>();
+function labels(roots: readonly string[]): Map<number, string | undefined> {
+  const found = new Map<number, string | undefined>();
   roots.forEach((root, layer) => {
     const calls = new KernelCalls(root);
     const visit = (path: string): void => {
       const { ino, mode, nlink } = calls.stat(undefined, path);
       const isDir = (mode & S_IFMT) === S_IFDIR;
-      if (isDir || nlink === 1) found.set(ino, `${layer}:${path}`);
+      found.set(ino, isDir || nlink === 1 ? `${layer}:${path}` : undefined);
       if (!isDir) return;
       const handle = calls.open(undefined, path, { ...DIRECTORY }, 0);
       const entries = calls.freaddir(handle);

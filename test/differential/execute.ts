@@ -12,8 +12,11 @@ const TYPES: Record<SpecialType, number> = {
   socket: S_IFSOCK,
 };
 
-/** What inode numbers mean: a lower object's is shown as long as the object lives, copied up or not. */
-export type InoLabels = ReadonlyMap<number, string>;
+/**
+ * The inode numbers of the lower layers, with what they stand for: an object shows its lower one's as long as it lives,
+ * copied up or not. Undefined for those with several names, which get a number of their own when one is copied up.
+ */
+export type InoLabels = ReadonlyMap<number, string | undefined>;
 
 type Slot =
   | {
@@ -158,7 +161,7 @@ export class Executor {
       case 'fsync':
         return calls.fsync(handle);
       case 'fstat':
-        return this.#open(calls.fstat(handle));
+        return this.#open(calls.fstat(handle), slot);
       case 'fchmod':
         return calls.fchmod(handle, operation.mode);
       case 'fchown':
@@ -177,13 +180,31 @@ export class Executor {
   }
 
   /**
-   * The link count of an open directory is left out: once it is removed, the kernel shows what the layer that had it says
-   * (2 for a lower one, 0 for an upper one), which no client can rely on.
+   * The link count of an open object that was removed is left out where it had a lower one: the kernel shows that one's,
+   * ours the 0 that POSIX asks for. So for directories always.
    */
-  #open(stat: Attributes): unknown {
+  #open(stat: Attributes, slot: NonNullable<Slot>): unknown {
     const seen = comparable(stat, this.#inos);
-    if ((stat.mode & S_IFMT) === S_IFDIR) delete seen.nlink;
+    const mayHaveNoName = slot.openedAt !== this.#namesGone && this.#inos?.has(stat.ino) === true;
+    if ((stat.mode & S_IFMT) === S_IFDIR || mayHaveNoName) delete seen.nlink;
     return seen;
+  }
+
+  /**
+   * POSIX moves the times only if the length changes, Linux leaves it to the file system under the overlay (tmpfs moves
+   * them if the file has pages). So a truncation to the present length is not made.
+   */
+  #truncate(path: Path, size: number): unknown {
+    const calls = this.#calls;
+    const at = this.#at(path);
+    try {
+      const present = calls.stat(...at);
+      if ((present.mode & S_IFMT) === S_IFLNK) return 'a link';
+      if ((present.mode & S_IFMT) === S_IFREG && present.size === size) return 'that long already';
+    } catch (error) {
+      if (!(error instanceof Errno)) throw error; // truncate itself shall answer
+    }
+    return calls.truncate(...at, size);
   }
 
   /**
@@ -270,7 +291,7 @@ export class Executor {
       case 'read':
         return this.#withFile(operation.path, {}, 0, (handle) => digest(calls.pread(handle, 1 << 18, 0)));
       case 'truncate':
-        return calls.truncate(...this.#at(operation.path), operation.size);
+        return this.#truncate(operation.path, operation.size);
       case 'mkdir':
         return calls.mkdir(...this.#at(operation.path), operation.mode);
       case 'mknod':

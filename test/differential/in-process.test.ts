@@ -1,12 +1,18 @@
 // The core over the host's layers, without a mount, against the kernel: fast, so it looks at many more cases.
 import { test } from 'vitest';
-import { findNoDifference } from './property.js';
+import { type Experiment, findNoDifference } from './property.js';
 import { requireKernel } from './requirements.js';
 
-const timeout = 600_000;
+const redirects = { userxattr: false, redirectDir: true };
 
-test('the core over a tmpfs does what the kernel does', { timeout }, async (ctx) => {
+const experiments: [name: string, experiment: Omit<Experiment, 'kinds'>][] = [
+  ['on a tmpfs', { flavour: redirects, on: 'tmpfs', runs: 500, limitMs: 30_000 }],
+  ['on the disk', { flavour: redirects, on: 'disk', runs: 60, limitMs: 15_000 }],
+  ['without redirects', { flavour: { userxattr: false, redirectDir: false }, on: 'tmpfs', runs: 100, limitMs: 10_000 }],
+  ['with userxattr', { flavour: { userxattr: true, redirectDir: false }, on: 'tmpfs', runs: 100, limitMs: 10_000 }],
+];
+
+test.for(experiments)('the core %s does what the kernel does', { timeout: 900_000 }, async ([, experiment], ctx) => {
   requireKernel(ctx);
-  const flavour = { userxattr: false, redirectDir: true };
-  await findNoDifference({ kinds: ['kernel', 'core'], flavour, on: 'tmpfs', runs: 400, limitMs: 40_000 });
+  await findNoDifference({ kinds: ['kernel', 'core'], ...experiment });
 });

@@ -2,14 +2,23 @@
 import { existsSync } from 'node:fs';
 import { test } from 'vitest';
 import { requireOrSkip } from '../support/require.js';
-import { findNoDifference } from './property.js';
+import { type Experiment, findNoDifference } from './property.js';
 import { requireKernel } from './requirements.js';
 
-const timeout = 600_000;
+const redirects = { userxattr: false, redirectDir: true };
 
-test('a mount over a tmpfs does what the kernel does', { timeout }, async (ctx) => {
+const experiments: [name: string, experiment: Omit<Experiment, 'kinds'>][] = [
+  ['on a tmpfs', { flavour: redirects, on: 'tmpfs', runs: 150, limitMs: 60_000 }],
+  [
+    'on the disk, each mount with a daemon',
+    { flavour: { ...redirects, daemon: true }, on: 'disk', runs: 40, limitMs: 40_000 },
+  ],
+  ['without redirects', { flavour: { userxattr: false, redirectDir: false }, on: 'tmpfs', runs: 40, limitMs: 20_000 }],
+  ['with userxattr', { flavour: { userxattr: true, redirectDir: false }, on: 'tmpfs', runs: 60, limitMs: 30_000 }],
+];
+
+test.for(experiments)('a mount %s does what the kernel does', { timeout: 900_000 }, async ([, experiment], ctx) => {
   requireKernel(ctx);
   requireOrSkip(ctx, existsSync('/dev/fuse'), '/dev/fuse is missing');
-  const flavour = { userxattr: false, redirectDir: true };
-  await findNoDifference({ kinds: ['kernel', 'ovl'], flavour, on: 'tmpfs', runs: 100, limitMs: 60_000 });
+  await findNoDifference({ kinds: ['kernel', 'ovl'], ...experiment });
 });

@@ -38,7 +38,8 @@ export async function findNoDifference({ kinds, flavour, on, runs, limitMs }: Ex
     const comparison = await Comparison.start(base, kinds, [flavour, flavour]);
     const seed = Number(process.env.OVL_SEED ?? Math.floor(Math.random() * 0x7fffffff));
     const prefix = flavour.userxattr ? 'user.overlay.' : 'trusted.overlay.';
-    const limits = { prefix, renameWhiteout: !kinds.includes('core') } as const;
+    const length = kinds.includes('ovl') ? 200 : 60;
+    const limits = { prefix, renameWhiteout: !kinds.includes('core'), length } as const;
     let done = 0;
     try {
       console.log(`${kinds.join(' and ')} on ${on}: seed ${seed}`);

@@ -5,6 +5,9 @@ import type { Flavour, Place, SideKind } from './sides.js';
 export interface Requests {
   build: [{ root: string; entries: TreeEntry[]; prefix: string }, void];
   open: [{ kind: SideKind; place: Place; flavour: Flavour }, void];
+  /** Mounts ours and serves it. Only for a driver that is asked nothing else. */
+  serve: [{ place: Place; flavour: Flavour }, void];
+  unserve: [Record<string, never>, void];
   /** Slots of open files are closed at the end. */
   run: [{ operations: Operation[]; umask: number }, Result[]];
   snapshot: [Record<string, never>, Seen[]];

@@ -7,7 +7,7 @@ import type { Calls } from './calls.js';
 import { CoreCalls } from './core-calls.js';
 import { KernelCalls } from './kernel-calls.js';
 
-/** "kernel": the kernel's overlayfs; "ovl": a mount of ours; "core": ours in this process, without a mount. */
+/** "kernel": the kernel's overlayfs; "ovl": a mount of ours; "core": ours in the driver's process, without a mount. */
 export type SideKind = 'kernel' | 'ovl' | 'core';
 
 export interface Place {
@@ -22,22 +22,27 @@ export interface Flavour {
   userxattr: boolean;
   /** Kernel and ours alike; "userxattr" excludes it. */
   redirectDir: boolean;
+  /** Ours: a daemon a mount, as for users. */
+  daemon?: true;
 }
 
 export interface Opened {
   calls: Calls;
-  close(): Promise<void>;
+  close(): void;
 }
 
-export async function openSide(kind: SideKind, place: Place, flavour: Flavour): Promise<Opened> {
+/** For "ovl", {@link serve} has mounted it, in another process. */
+export function openSide(kind: SideKind, place: Place, flavour: Flavour): Opened {
   process.umask(0);
   switch (kind) {
     case 'kernel':
       return openKernel(place, flavour);
     case 'core':
       return openCore(place, flavour);
-    case 'ovl':
-      return await openMount(place, flavour);
+    case 'ovl': {
+      const calls = new KernelCalls(place.merged);
+      return { calls, close: () => calls.end() };
+    }
   }
 }
 
@@ -50,7 +55,7 @@ function openKernel({ lower, upper, work, merged }: Place, { userxattr, redirect
   const calls = new KernelCalls(merged);
   return {
     calls,
-    close: async () => {
+    close: () => {
       calls.end();
       umount2(merged, 0);
     },
@@ -68,25 +73,26 @@ function openCore({ lower, upper, work }: Place, { userxattr, redirectDir }: Fla
     }),
   );
   const calls = new CoreCalls(overlay);
-  return { calls, close: async () => calls.end() };
+  return { calls, close: () => calls.end() };
 }
 
 type MountModule = Pick<typeof import('@ovl/node'), 'mount' | 'unmount'>;
 
-/** As built: the daemon is started from there. */
+/** As built: the serving thread is started from there. */
 const builtModule = process.env.OVL_BUILT_NODE ?? '';
 
-async function openMount({ lower, upper, work, merged }: Place, flavour: Flavour): Promise<Opened> {
+/**
+ * Mounts ours, and returns what takes it away. Served from this process, which saves the start of a daemon, and so from
+ * one that makes no call on the mount.
+ */
+export async function serve({ lower, upper, work, merged }: Place, flavour: Flavour): Promise<() => Promise<void>> {
   const ovl = (await import(builtModule)) as MountModule;
-  const { userxattr, redirectDir } = flavour;
+  const { userxattr, redirectDir, daemon } = flavour;
   const redirects = userxattr ? 'nofollow' : redirectDir ? 'on' : 'follow';
-  await ovl.mount({ lower, upper, work, mountpoint: merged, userxattr, redirectDir: redirects });
-  const calls = new KernelCalls(merged);
-  return {
-    calls,
-    close: async () => {
-      calls.end();
-      await ovl.unmount(merged);
-    },
+  const options = { lower, upper, work, mountpoint: merged, userxattr, redirectDir: redirects } as const;
+  const mounted = await ovl.mount({ ...options, foreground: daemon !== true });
+  return async () => {
+    await mounted.unmount();
+    await mounted.ended;
   };
 }
