@@ -2,7 +2,7 @@
  * From options to a request: every path made absolute and free of symbolic links, everything checked that can be checked
  * before a daemon is started. Each complaint is one line that says what, where, and what to do.
  */
-import { mkdirSync, readFileSync, realpathSync, rmdirSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, realpathSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { maySysAdmin } from './fuse/mount.js';
@@ -102,7 +102,7 @@ export function prepareMount(options: MountOptions): PreparedMount {
   return {
     request,
     undo: () => {
-      if (made !== undefined) rmdirSync(made, { recursive: true });
+      if (made !== undefined) rmSync(made, { recursive: true, force: true });
     },
   };
 }

@@ -3,15 +3,17 @@
  * mounts for its caller and passes the open device back over a socket.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { type FsError, isFsError } from '@ovl/core';
+import { type FsError, isFsError, makedev } from '@ovl/core';
 import { ExitCode, MountError } from '../mount-error.js';
 import { close, mount, open, receiveFd, socketpair, umount2, O_CLOEXEC, O_RDWR } from '../syscalls.js';
 import type { AttachRequest, Attachment, MountFlag, Transport } from '../transport.js';
 import { MAX_DATA_BYTES } from './protocol.js';
 
 const DEVICE = '/dev/fuse';
+/** Its number, the same everywhere. */
+const DEVICE_NUMBER = makedev(10, 229);
 
 const MNT_DETACH = 2;
 const UMOUNT_NOFOLLOW = 8;
@@ -57,6 +59,11 @@ function checkDevice(): void {
     const advice = 'load the module (modprobe fuse), or in a container pass --device /dev/fuse';
     const what = isFsError(error, 'ENOENT') ? `${DEVICE} is missing` : `${DEVICE} does not work (${codeOf(error)})`;
     throw new MountError(ExitCode.unavailable, `${what}: ${advice}`, { cause: error });
+  }
+  // A sandbox may have put something else in its place.
+  if (statSync(DEVICE).rdev !== DEVICE_NUMBER) {
+    const advice = 'bring the real one (mknod /dev/fuse c 10 229, or in a container --device /dev/fuse)';
+    throw new MountError(ExitCode.unavailable, `${DEVICE} is not the FUSE device: ${advice}`);
   }
 }
 
