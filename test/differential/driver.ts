@@ -1,17 +1,18 @@
 /**
- * A child process that serves a mount, or that holds one file system and carries out operations on it, so that one that hangs can be killed
- * without the tests. It answers one request at a time; protocol.ts has the requests.
+ * A child process that serves a mount, or that holds one file system and carries out operations on it, so that one that
+ * hangs can be killed without the tests. It answers one request at a time; protocol.ts has the requests.
  */
-import { S_IFDIR, S_IFMT } from '@ovl/core';
+import { S_IFDIR, S_IFMT, S_IFREG } from '@ovl/core';
 import { buildLayer } from './build-layer.js';
 import type { Calls } from './calls.js';
 import { Executor, type InoLabels, snapshot } from './execute.js';
 import { KernelCalls } from './kernel-calls.js';
 import type { Reply, Request, Requests } from './protocol.js';
-import { openSide, type Opened, serve } from './sides.js';
+import { type Flavour, openSide, type Opened, serve } from './sides.js';
 
 let opened: Opened | undefined;
 let inos: InoLabels = new Map();
+let numbered: 'all' | 'files' = 'all';
 let end: (() => Promise<void>) | undefined;
 
 function current(): Calls {
@@ -24,7 +25,8 @@ const handlers: { [K in keyof Requests]: (argument: Requests[K][0]) => Requests[
     buildLayer(root, entries, prefix);
   },
   open({ kind, place, flavour }) {
-    inos = labels(place.lower);
+    inos = labels(place.lower, flavour);
+    numbered = flavour.userxattr ? 'files' : 'all';
     opened = openSide(kind, place, flavour);
   },
   async serve({ place, flavour }) {
@@ -47,7 +49,7 @@ const handlers: { [K in keyof Requests]: (argument: Requests[K][0]) => Requests[
     }
   },
   snapshot() {
-    return snapshot(current(), inos);
+    return snapshot(current(), inos, numbered);
   },
   close() {
     const closing = opened;
@@ -64,14 +66,19 @@ const handlers: { [K in keyof Requests]: (argument: Requests[K][0]) => Requests[
   },
 };
 
-function labels(roots: readonly string[]): Map<number, string | undefined> {
+/**
+ * Inode numbers of the lower objects. Those with several names get new ones when one of these is copied up; and with
+ * userxattr, what is no file or directory can hold no `origin`, so that its number lasts only as long as it is cached.
+ */
+function labels(roots: readonly string[], { userxattr }: Flavour): Map<number, string | undefined> {
   const found = new Map<number, string | undefined>();
   roots.forEach((root, layer) => {
     const calls = new KernelCalls(root);
     const visit = (path: string): void => {
       const { ino, mode, nlink } = calls.stat(undefined, path);
       const isDir = (mode & S_IFMT) === S_IFDIR;
-      found.set(ino, isDir || nlink === 1 ? `${layer}:${path}` : undefined);
+      const holdsOrigin = isDir || (mode & S_IFMT) === S_IFREG || !userxattr;
+      found.set(ino, holdsOrigin && (isDir || nlink === 1) ? `${layer}:${path}` : undefined);
       if (!isDir) return;
       const handle = calls.open(undefined, path, { ...DIRECTORY }, 0);
       const entries = calls.freaddir(handle);

@@ -360,8 +360,11 @@ function visible(calls: Calls, handle: Handle): DirEntry[] {
   });
 }
 
-/** Everything that can be seen below the root, in order of names. */
-export function snapshot(calls: Calls, inos: InoLabels | undefined): Seen[] {
+/**
+ * Everything that can be seen below the root, in order of names. `numbered`: which objects have inode numbers that last,
+ * "files" being files and directories.
+ */
+export function snapshot(calls: Calls, inos: InoLabels | undefined, numbered: 'all' | 'files' = 'all'): Seen[] {
   const seen: Seen[] = [];
   const firstNames = new Map<number, string>();
   const visit = (path: string, entryIno: number | undefined): void => {
@@ -374,16 +377,17 @@ export function snapshot(calls: Calls, inos: InoLabels | undefined): Seen[] {
       return;
     }
     const type = stat.mode & S_IFMT;
+    const lasts = numbered === 'all' || type === S_IFREG || type === S_IFDIR;
     const object: Seen = {
       path,
       stat: comparable(stat, inos),
       xattrs: xattrsOf(calls, path),
-      ino: entryIno === undefined || entryIno === stat.ino ? 'agrees' : 'differs',
+      ino: entryIno === undefined || entryIno === stat.ino || !lasts ? 'agrees' : 'differs',
     };
     seen.push(object);
     if (type === S_IFLNK) object.target = calls.readlink(undefined, path);
     if (type === S_IFREG) object.content = contentOf(calls, path);
-    if (type !== S_IFDIR && stat.nlink > 1) {
+    if (type !== S_IFDIR && lasts && stat.nlink > 1) {
       const first = firstNames.get(stat.ino);
       if (first === undefined) firstNames.set(stat.ino, path);
       else object.sameAs = first;
