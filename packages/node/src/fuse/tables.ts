@@ -5,15 +5,10 @@
  */
 import { FsError, type Inode, type Overlay } from '@ovl/core';
 
-interface Held {
-  readonly inode: Inode;
-  /** Lookups that the kernel counts. */
-  lookups: number;
-}
-
 export class NodeTable {
   readonly #overlay: Overlay;
-  readonly #held = new Map<number, Held>();
+  /** The kernel's lookups are counted as the inode's references: nobody else holds any. */
+  readonly #held = new Map<number, Inode>();
 
   constructor(overlay: Overlay) {
     this.#overlay = overlay;
@@ -26,29 +21,23 @@ export class NodeTable {
 
   /** Throws ESTALE for an id that the kernel should not have. */
   get(nodeid: number): Inode {
-    const held = this.#held.get(nodeid);
-    if (held === undefined) throw new FsError('ESTALE');
-    return held.inode;
+    const inode = this.#held.get(nodeid);
+    if (inode === undefined) throw new FsError('ESTALE');
+    return inode;
   }
 
   /** Counts a lookup: every reply with an entry is one. Returns the node id. */
   hold(inode: Inode): number {
-    const held = this.#held.get(inode.id);
-    if (held !== undefined) held.lookups++;
-    else {
-      this.#overlay.retain(inode);
-      this.#held.set(inode.id, { inode, lookups: 1 });
-    }
+    this.#overlay.retain(inode);
+    if (inode.references === 1) this.#held.set(inode.id, inode);
     return inode.id;
   }
 
   forget(nodeid: number, lookups: number): void {
-    const held = this.#held.get(nodeid);
-    if (held === undefined || held.inode === this.#overlay.root) return;
-    held.lookups -= lookups;
-    if (held.lookups > 0) return;
-    this.#held.delete(nodeid);
-    this.#overlay.forget(held.inode);
+    const inode = this.#held.get(nodeid);
+    if (inode === undefined || inode === this.#overlay.root) return;
+    if (inode.references <= lookups) this.#held.delete(nodeid);
+    this.#overlay.forget(inode, Math.min(lookups, inode.references));
   }
 }
 
