@@ -22,6 +22,8 @@ export interface Limits {
   prefix: 'trusted.overlay.' | 'user.overlay.';
   /** Whether RENAME_WHITEOUT may be asked for. */
   renameWhiteout: boolean;
+  /** Whether ordinary users call, too. */
+  users: boolean;
   /** The longest sequence: long ones where a mount takes long. */
   length: number;
 }
@@ -159,7 +161,7 @@ function operation(limits: Limits): fc.Arbitrary<Operation> {
     readdir: [4, { path }],
     stat: [4, { path }],
   };
-  return fc.oneof(
+  const anyAction = fc.oneof(
     ...Object.entries(kinds).map(([op, [weight, fields]]) => ({
       weight,
       arbitrary: fc.record({
@@ -168,6 +170,9 @@ function operation(limits: Limits): fc.Arbitrary<Operation> {
       }) as unknown as fc.Arbitrary<Operation>,
     })),
   );
+  if (!limits.users) return anyAction;
+  const asUser = fc.tuple(anyAction, fc.constantFrom(1, 1000)).map(([action, as]) => ({ ...action, as }));
+  return fc.oneof({ arbitrary: anyAction, weight: 1 }, { arbitrary: asUser, weight: 1 });
 }
 
 function treeEntry(limits: Limits, position: 'bottom' | 'above'): fc.Arbitrary<TreeEntry> {

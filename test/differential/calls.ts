@@ -74,6 +74,8 @@ export interface Calls {
   readlink(dir: Handle | undefined, path: string): string;
 
   umask(mask: number): void;
+  /** Makes the following calls as the user and group of this number. */
+  become(id: number): void;
   /** Lets go of the root, so that it can be unmounted. */
   end(): void;
 }

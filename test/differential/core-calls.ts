@@ -395,6 +395,10 @@ export class CoreCalls implements Calls {
     this.#umask = mask;
   }
 
+  become(id: number): void {
+    if (id !== 0) throw new Error('the core leaves permissions to the system above it');
+  }
+
   end(): void {
     this.#do(this.#overlay.close());
   }

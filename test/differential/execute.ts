@@ -79,13 +79,17 @@ export class Executor {
 
   run(operations: readonly Operation[]): Result[] {
     return operations.map((operation) => {
+      const { as } = operation;
       try {
+        if (as !== undefined) this.#calls.become(as);
         const value = this.#run(operation) ?? null;
         if (['unlink', 'rmdir', 'rename'].includes(operation.op)) this.#namesGone++;
         return { value };
       } catch (error) {
         if (error instanceof Errno) return { errno: error.code };
         throw error;
+      } finally {
+        if (as !== undefined) this.#calls.become(0);
       }
     });
   }

@@ -60,6 +60,8 @@ const c = {
   llistxattr: bind<Call>('int64_t llistxattr(const char *, void *, uint64_t)'),
   lremovexattr: bind<Call>('int lremovexattr(const char *, const char *)'),
   umask: bind<Call>('uint umask(uint)'),
+  setfsuid: bind<Call>('int setfsuid(uint)'),
+  setfsgid: bind<Call>('int setfsgid(uint)'),
 };
 
 const names = new Map<number, string>();
@@ -277,6 +279,12 @@ export class KernelCalls implements Calls {
 
   umask(mask: number): void {
     c.umask(mask);
+  }
+
+  /** For files only, and of this thread: takes and gives the capabilities that concern files, too. */
+  become(id: number): void {
+    c.setfsgid(id);
+    c.setfsuid(id);
   }
 
   end(): void {

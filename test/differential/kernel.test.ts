@@ -8,7 +8,8 @@ import { requireKernel } from './requirements.js';
 const redirects = { userxattr: false, redirectDir: true };
 
 const experiments: [name: string, experiment: Omit<Experiment, 'kinds'>][] = [
-  ['on a tmpfs', { flavour: redirects, on: 'tmpfs', runs: 150, limitMs: 60_000 }],
+  ['on a tmpfs', { flavour: redirects, on: 'tmpfs', runs: 100, limitMs: 40_000 }],
+  ['used by several users', { flavour: redirects, on: 'tmpfs', users: true, runs: 60, limitMs: 30_000 }],
   [
     'on the disk, each mount with a daemon',
     { flavour: { ...redirects, daemon: true }, on: 'disk', runs: 40, limitMs: 40_000 },

@@ -25,7 +25,10 @@ export interface OpenMode {
 
 export type SpecialType = 'file' | 'fifo' | 'char' | 'block' | 'socket';
 
-export type Operation =
+/** `as`: the caller's user and group, root if absent. */
+export type Operation = Action & { as?: number };
+
+type Action =
   | { op: 'open'; slot: number; path: Path; open: OpenMode; mode: number }
   | { op: 'opendir'; slot: number; path: Path }
   | { op: 'close'; slot: number }

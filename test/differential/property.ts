@@ -14,6 +14,8 @@ export interface Experiment {
   flavour: Flavour;
   /** What the layers lie on: the file system of the temporary directory, or a tmpfs. */
   on: 'disk' | 'tmpfs';
+  /** Half of the operations come from ordinary users. */
+  users?: true;
   runs: number;
   /** No further run begins after this many milliseconds. */
   limitMs: number;
@@ -33,13 +35,13 @@ export async function withBase<T>(on: 'disk' | 'tmpfs', use: (base: string) => P
   }
 }
 
-export async function findNoDifference({ kinds, flavour, on, runs, limitMs }: Experiment): Promise<void> {
+export async function findNoDifference({ kinds, flavour, on, users, runs, limitMs }: Experiment): Promise<void> {
   await withBase(on, async (base) => {
     const comparison = await Comparison.start(base, kinds, [flavour, flavour]);
     const seed = Number(process.env.OVL_SEED ?? Math.floor(Math.random() * 0x7fffffff));
     const prefix = flavour.userxattr ? 'user.overlay.' : 'trusted.overlay.';
     const length = kinds.includes('ovl') ? 200 : 60;
-    const limits = { prefix, renameWhiteout: !kinds.includes('core'), length } as const;
+    const limits = { prefix, renameWhiteout: !kinds.includes('core'), users: users === true, length } as const;
     let done = 0;
     try {
       console.log(`${kinds.join(' and ')} on ${on}: seed ${seed}`);
