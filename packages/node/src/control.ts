@@ -96,6 +96,7 @@ class Control implements ServedMount {
     await this.#events.next('live');
     const mount = mountAt(readMounts(), attach.mountpoint);
     if (mount === undefined) throw new MountError(ExitCode.failed, `${attach.mountpoint} was unmounted at once`);
+    this.#attachment.tune(mount.device);
     this.#watchdog = new Watchdog({ ...mount, detachCommand });
     this.record = this.#describe(mount.device, userxattr);
     try {

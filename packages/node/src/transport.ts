@@ -32,6 +32,8 @@ export interface Attachment {
   readonly fd: number;
   /** A command that takes the mount away after our death, to be followed by the mountpoint. */
   readonly detachCommand: readonly string[];
+  /** Once the mount answers: sets what can only be set then. `device` is `major:minor`. */
+  tune(device: string): void;
   /** Takes the mount away. "now" throws MountError (busy) while it is in use; "lazy" hides it at once. */
   detach(how: 'now' | 'lazy'): void;
 }

@@ -3,7 +3,7 @@
  * mounts for its caller and passes the open device back over a socket.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type FsError, isFsError, makedev } from '@ovl/core';
 import { ExitCode, MountError } from '../mount-error.js';
@@ -111,8 +111,21 @@ function attachDirectly(request: AttachRequest): Attachment {
   return {
     fd,
     detachCommand: ['umount', '-l'],
+    tune: raiseReadahead,
     detach: (how) => unmountDirectly(mountpoint, how),
   };
+}
+
+/**
+ * The kernel offers FUSE 128 KiB of readahead whatever we ask for in INIT, and so bounds every READ; the larger window
+ * made cold sequential reads 1.3 times faster (median of 7 on a busy machine, 731 against 544 MB/s). Only root may.
+ */
+function raiseReadahead(device: string): void {
+  try {
+    writeFileSync(`/sys/class/bdi/${device}/read_ahead_kb`, String(MAX_DATA_BYTES / 1024));
+  } catch {
+    // no sysfs, or a read-only one, as in containers
+  }
 }
 
 /** Throws MountError. */
@@ -184,7 +197,12 @@ function attachByHelper(request: AttachRequest): Attachment {
     // It has sent its message before it ended, so this does not wait.
     const fd = receiveFd(ours);
     if (fd === undefined) throw new MountError(ExitCode.failed, `${helper} passed no device for ${mountpoint}`);
-    return { fd, detachCommand: [helper, '-uz', '--'], detach: (how) => unmountByHelper(mountpoint, how) };
+    return {
+      fd,
+      detachCommand: [helper, '-uz', '--'],
+      tune: () => {},
+      detach: (how) => unmountByHelper(mountpoint, how),
+    };
   } finally {
     close(theirs);
     close(ours);
