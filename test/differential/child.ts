@@ -38,10 +38,13 @@ export async function bundleDriver(): Promise<{ file: string; remove(): void }> 
 export class Driver {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  readonly #timeoutMs: number;
   #nextId = 1;
   #dead = false;
 
-  constructor(file: string) {
+  /** `timeoutMs`: how long an answer may take. */
+  constructor(file: string, timeoutMs: number = REQUEST_MS) {
+    this.#timeoutMs = timeoutMs;
     this.#child = fork(file, [], {
       execArgv: ['--enable-source-maps'],
       env: { ...process.env, OVL_BUILT_NODE: join(packages, 'node/dist/index.js') },
@@ -59,8 +62,9 @@ export class Driver {
     });
   }
 
-  get alive(): boolean {
-    return !this.#dead;
+  /** Its process goes on only when it is killed. */
+  freeze(): void {
+    this.#child.kill('SIGSTOP');
   }
 
   async ask<K extends keyof Requests>(method: K, argument: Requests[K][0]): Promise<Requests[K][1]> {
@@ -69,7 +73,8 @@ export class Driver {
     try {
       return await new Promise<Requests[K][1]>((resolve, reject) => {
         this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
-        timer = setTimeout(() => reject(new Error(`no answer to "${method}" in ${REQUEST_MS} ms`)), REQUEST_MS);
+        const tooLate = (): void => reject(new Error(`no answer to "${method}" in ${this.#timeoutMs} ms`));
+        timer = setTimeout(tooLate, this.#timeoutMs);
         this.#child.send({ id, method, argument });
       });
     } finally {
@@ -89,7 +94,7 @@ export class Driver {
 }
 
 /** Mounts at `path` or below it, from mountinfo: asking the mount itself might hang. */
-function mountsBelow(path: string): { mountpoint: string; device: string; type: string }[] {
+export function mountsBelow(path: string): { mountpoint: string; device: string; type: string }[] {
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .filter((line) => line !== '')

@@ -1,5 +1,9 @@
 // The oracle's own test: it finds no difference where there is none, and the difference where there is one.
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { requireOrSkip } from '../support/require.js';
+import { bundleDriver, Driver, mountsBelow } from './child.js';
 import { Comparison, Difference } from './compare.js';
 import { findNoDifference, withBase } from './property.js';
 import { requireKernel } from './requirements.js';
@@ -28,4 +32,36 @@ test('two mounts that answer one operation differently are told apart', async (c
       await comparison.end();
     }
   });
+});
+
+test('a mount that does not answer fails the run and is cleared away', async (ctx) => {
+  requireKernel(ctx);
+  requireOrSkip(ctx, existsSync('/dev/fuse'), '/dev/fuse is missing');
+  const bundle = await bundleDriver();
+  const [server, driver] = [new Driver(bundle.file), new Driver(bundle.file, 2000)];
+  let held = '';
+  try {
+    await withBase('tmpfs', async (base) => {
+      held = base;
+      const [lower, upper, work, merged] = ['l', 'u', 'w', 'm'].map((name) => join(base, name));
+      const place = {
+        lower: [lower as string],
+        upper: upper as string,
+        work: work as string,
+        merged: merged as string,
+      };
+      for (const path of [...place.lower, place.upper, place.work, place.merged]) mkdirSync(path);
+      await server.ask('serve', { place, flavour: redirects });
+      await driver.ask('open', { kind: 'ovl', place, flavour: redirects });
+      server.freeze();
+      const mkdir = { op: 'mkdir', path: { path: 'a' }, mode: 0o755 } as const;
+      await expect(driver.ask('run', { operations: [mkdir], umask: 0 })).rejects.toThrow('no answer');
+      await driver.kill([base]);
+      await server.kill();
+    });
+    expect(mountsBelow(held)).toEqual([]);
+  } finally {
+    await Promise.all([driver.kill(), server.kill()]);
+    bundle.remove();
+  }
 });
