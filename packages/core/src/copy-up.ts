@@ -18,7 +18,9 @@ const BUFFER_SIZE = 1 << 20;
  * truncates next: the file appears at that length. Throws EROFS without an upper.
  */
 export function* copyUp(stack: Stack, inode: Inode, length?: number): Operation<LayerNode> {
-  if (inode.upper !== undefined) return inode.data === undefined ? inode.upper : yield* completeMetacopy(stack, inode);
+  if (inode.upper !== undefined) {
+    return inode.data === undefined ? inode.upper : yield* inode.lock.hold(completeMetacopy(stack, inode));
+  }
   stack.writable();
   const chain: Inode[] = [];
   for (let at: Inode | undefined = inode; at !== undefined && at.upper === undefined; at = at.dentry?.dir)
@@ -27,6 +29,12 @@ export function* copyUp(stack: Stack, inode: Inode, length?: number): Operation<
     if (next.upper === undefined) yield* next.lock.hold(copyUpOne(stack, next, next === inode ? length : undefined));
   }
   return (inode.upper as LayerNode | undefined) ?? (yield* copyUp(stack, inode, length)); // renamed meanwhile: once more
+}
+
+/** As {@link copyUp}. A metacopy, whose data is found by its name, gets the data before its name changes. */
+export function* copyUpWhole(stack: Stack, inode: Inode): Operation<LayerNode> {
+  if (inode.upper !== undefined && isRegular(inode.type)) yield* dataOf(stack, inode);
+  return yield* copyUp(stack, inode);
 }
 
 function* copyUpOne(stack: Stack, inode: Inode, length: number | undefined): Operation<void> {

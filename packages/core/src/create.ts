@@ -3,7 +3,7 @@
  * so that what the whiteout hid never shows through; so is a directory that gets a mark, so that it has it from the start.
  */
 import { isDirectory, S_IFCHR, S_IFLNK, S_IFMT, S_ISGID } from './attributes.js';
-import { copyUp, markImpure } from './copy-up.js';
+import { copyUp, copyUpWhole, markImpure } from './copy-up.js';
 import { FsError } from './errors.js';
 import { meaningOfName, xattrText } from './format.js';
 import type { Inode, Stack } from './inode.js';
@@ -31,18 +31,18 @@ function* create(stack: Stack, dir: Inode, name: string, object: Creation): Oper
   const parent = yield* freeName(stack, dir, name);
   const inherited = yield* inheritGroup(stack, parent, object);
   const to = { dir: parent, name };
-  const overWhiteout = dir.whiteouts?.has(name) === true;
+  const over = whiteoutAt(dir, name);
   const isDir = isDirectory(object.mode);
   // Opaque even where nothing is below yet: a directory made here must not merge with one that comes up there later.
   const opaque = isDir && dir.lower.length > 0;
 
   let found: { node: LayerNode; attributes: Entry['attributes'] };
-  if (overWhiteout || opaque) {
+  if (over === 'whiteout' || opaque) {
     found = yield* wait(upper.stage(inherited));
     let linked = false;
     try {
       if (opaque) yield* setOpaque(stack, found.node);
-      yield* wait(upper.commit({ kind: 'link', node: found.node, to, over: overWhiteout ? 'whiteout' : 'nothing' }));
+      yield* wait(upper.commit({ kind: 'link', node: found.node, to, over }));
       linked = true;
     } finally {
       if (!linked) yield* wait(upper.discard(found.node));
@@ -66,7 +66,7 @@ export function* linkObject(stack: Stack, inode: Inode, dir: Inode, name: string
   if (inode.isDirectory) throw new FsError('EPERM', { syscall: 'link', path: name });
   if (inode.dentry === undefined) throw new FsError('ENOENT', { syscall: 'link', path: name });
   yield* copyUp(stack, dir);
-  yield* copyUp(stack, inode);
+  yield* copyUpWhole(stack, inode);
   return yield* stack.namespace.hold(link(stack, inode, dir, name));
 }
 
@@ -76,7 +76,7 @@ function* link(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<
   const node = inode.upper;
   if (node === undefined || inode.dentry === undefined) throw new FsError('ENOENT', { syscall: 'link', path: name });
   if (inode.hasOrigin) yield* markImpure(stack, dir);
-  const over: Occupant = dir.whiteouts?.has(name) === true ? 'whiteout' : 'nothing';
+  const over = whiteoutAt(dir, name);
   const before = yield* wait(upper.getattr(node)); // all that may fail comes first: the name is there or it is not
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: parent, name }, over }));
   stack.alias(inode, before);
@@ -128,10 +128,15 @@ export function nameAppeared(stack: Stack, dir: Inode, name: string, inode: Inod
   stack.addDentry(inode, dir, name);
 }
 
+/** What stands in the upper at a name that is free in the merged view. */
+export function whiteoutAt(dir: Inode, name: string): Occupant {
+  return dir.whiteouts?.get(name)?.form === 'entry' ? 'whiteout' : 'nothing';
+}
+
 /** Whether the layers below the upper show something under this name, so that removing it takes a whiteout. */
 export function coversBelow(dir: Inode, name: string): boolean {
   const listed = dir.listing?.get(name);
-  if (listed === undefined) return dir.whiteouts?.get(name) === true;
+  if (listed === undefined) return dir.whiteouts?.get(name)?.covers === true;
   return listed.layer > 0 || listed.covers;
 }
 

@@ -8,7 +8,7 @@ import { FsError } from './errors.js';
 import type { XattrPrefix } from './format.js';
 import type { Layer, LayerNode, UpperLayer } from './layer.js';
 import { Mutex } from './lock.js';
-import type { Listed } from './merge.js';
+import type { Listed, Whiteout } from './merge.js';
 import type { Mode } from './run.js';
 
 export interface OverlayOptions<M extends Mode = Mode> {
@@ -86,8 +86,8 @@ export class Inode {
   children: Map<string, Inode> | undefined;
   /** Directories: all visible names, once read. */
   listing: Map<string, Listed> | undefined;
-  /** Directories: names under a whiteout in the upper; true where it really hides something. */
-  whiteouts: Map<string, boolean> | undefined;
+  /** Directories: names under a whiteout in the upper. */
+  whiteouts: Map<string, Whiteout> | undefined;
   /** Directories: moves with every change of a name, so that a lookup that was suspended notices. */
   version = 0;
 

@@ -27,10 +27,17 @@ export interface LayerListing {
   whiteouts: ReadonlySet<string>;
 }
 
+/** A name that layer 0 hides by a whiteout of its own. */
+export interface Whiteout {
+  /** Whether something below is really hidden by it. */
+  covers: boolean;
+  /** What stands for it: an entry of that name, or a marker file beside it (`.wh.name`), which leaves the name free. */
+  form: 'entry' | 'marker';
+}
+
 export interface MergedListing {
   names: Map<string, Listed>;
-  /** Names that layer 0 hides by a whiteout of its own; true where something below is really hidden by it. */
-  whiteouts: Map<string, boolean>;
+  whiteouts: Map<string, Whiteout>;
 }
 
 const NOTHING: ReadonlySet<string> = new Set();
@@ -39,7 +46,7 @@ export { NOTHING as NO_WHITEOUTS };
 /** Merges listings given topmost first. */
 export function mergeListings(layers: readonly LayerListing[]): MergedListing {
   const names = new Map<string, Listed>();
-  const whiteouts = new Map<string, boolean>();
+  const whiteouts = new Map<string, Whiteout>();
   const hidden = new Set<string>();
   /** Directories that no lower one joins any more. */
   const closed = new Set<string>();
@@ -61,11 +68,14 @@ export function mergeListings(layers: readonly LayerListing[]): MergedListing {
       const above = names.get(name);
       if (devices.has(name)) {
         if (above !== undefined || hidden.has(name)) closed.add(name);
-        else if (layer === 0) whiteouts.set(name, false);
+        else if (layer === 0) whiteouts.set(name, { covers: false, form: 'entry' });
         hidden.add(name);
       } else if (above === undefined) {
         if (!hidden.has(name)) names.set(name, { layer, type, ino, below: undefined, covers: false });
-        else if (whiteouts.get(name) === false && !closed.has(name)) whiteouts.set(name, true);
+        else if (!closed.has(name)) {
+          const whiteout = whiteouts.get(name);
+          if (whiteout !== undefined) whiteout.covers = true;
+        }
       } else if (!closed.has(name)) {
         above.covers = true;
         if (above.type === DT_DIR && type === DT_DIR) (above.below ??= []).push(layer);
@@ -73,7 +83,7 @@ export function mergeListings(layers: readonly LayerListing[]): MergedListing {
       }
     }
     for (const name of later) {
-      if (layer === 0 && !names.has(name)) whiteouts.set(name, false);
+      if (layer === 0 && !names.has(name)) whiteouts.set(name, { covers: false, form: 'marker' });
       hide(name); // affects only the layers below this one
     }
     if (opaque) break;

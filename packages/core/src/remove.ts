@@ -113,7 +113,7 @@ export function nameVanished(
 ): void {
   inode.kept = keptNode(inode) !== undefined;
   dir.listing?.delete(name);
-  if (covers) (dir.whiteouts ??= new Map()).set(name, true);
+  if (covers) (dir.whiteouts ??= new Map()).set(name, { covers, form: 'entry' });
   else dir.whiteouts?.delete(name);
   dir.version++;
   stack.removeDentry(inode, dir, name);

@@ -3,12 +3,12 @@
  * marks) is done before it and changes nothing in view; the move is one change of the upper.
  */
 import { S_IFDIR } from './attributes.js';
-import { copyUp, markImpure, restoreAttributes } from './copy-up.js';
-import { checkLive, coversBelow, nameAppeared, setOpaque } from './create.js';
+import { copyUp, copyUpWhole, markImpure, restoreAttributes } from './copy-up.js';
+import { checkLive, coversBelow, nameAppeared, setOpaque, whiteoutAt } from './create.js';
 import { FsError } from './errors.js';
 import { meaningOfName, REDIRECT_MAX, xattrText } from './format.js';
 import type { Inode, Stack } from './inode.js';
-import type { LayerNode, Occupant } from './layer.js';
+import type { LayerNode } from './layer.js';
 import { list, lookup, require } from './lookup.js';
 import { byteLength } from './names.js';
 import { checkEmpty, keptNode, nameVanished, occupantOf, otherNode } from './remove.js';
@@ -88,9 +88,9 @@ function* renameInode(
     checkRedirect(stack, source, from.dir, toDir);
     if (flag === 'exchange') checkRedirect(stack, target as Inode, toDir, from.dir);
 
-    yield* copyUp(stack, source);
+    yield* copyUpWhole(stack, source);
     yield* copyUp(stack, toDir);
-    if (flag === 'exchange') yield* copyUp(stack, target as Inode);
+    if (flag === 'exchange') yield* copyUpWhole(stack, target as Inode);
     return yield* stack.namespace.hold(commitRename(stack, from.dir, from.name, toDir, toName, flag, source, target));
   } finally {
     if (target !== undefined) target.pins--;
@@ -211,8 +211,7 @@ function* commitRename(
   else {
     if (target?.isDirectory === true && target.upper !== undefined) yield* clearWhiteouts(stack, toDir, toName, target);
     const leaves = coversBelow(fromDir, fromName);
-    const occupied: Occupant = toDir.whiteouts?.has(toName) === true ? 'whiteout' : 'nothing';
-    const over = target?.upper === undefined ? occupied : occupantOf(target);
+    const over = target?.upper === undefined ? whiteoutAt(toDir, toName) : occupantOf(target);
     const other = target === undefined ? undefined : yield* otherNode(stack, toDir, toName, target);
     yield* wait(
       stack.writable().commit({
@@ -236,7 +235,7 @@ function* commitRename(
 /** As {@link nameVanished}, for an inode that goes on under another name. */
 function moveName(stack: Stack, { dir, name, inode }: End, covers: boolean): void {
   dir.listing?.delete(name);
-  if (covers) (dir.whiteouts ??= new Map()).set(name, true);
+  if (covers) (dir.whiteouts ??= new Map()).set(name, { covers, form: 'entry' });
   else dir.whiteouts?.delete(name);
   dir.version++;
   stack.removeDentry(inode, dir, name);

@@ -11,6 +11,7 @@ import {
 import { copyUp } from './copy-up.js';
 import { FsError } from './errors.js';
 import type { Inode, Stack } from './inode.js';
+import type { LayerNode } from './layer.js';
 import { dataOf, getattr } from './lookup.js';
 import { type Operation, wait } from './run.js';
 
@@ -38,7 +39,7 @@ function* apply(
   change: AttributeChange,
   clearSetId: 'clear-set-id' | undefined,
 ): Operation<Attributes> {
-  const node = yield* copyUp(stack, inode);
+  const node = inode.upper as LayerNode;
   const upper = stack.writable();
   let wanted = change;
   if (clearSetId !== undefined && change.mode === undefined) {

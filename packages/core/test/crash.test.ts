@@ -65,7 +65,9 @@ async function withCrash(
   const survivor = (await agrees(model, found, loss)) ?? (await agrees(old, found, loss));
   if (survivor === undefined) {
     const last = JSON.stringify(concrete(old.paths(), operations[done - 1] as FileOperation));
-    expect(canonical(found), `neither the old view of ${last} nor this new one`).toEqual(canonical(await snapshot(model)));
+    expect(canonical(found), `neither the old view of ${last} nor this new one`).toEqual(
+      canonical(await snapshot(model)),
+    );
   }
   model = survivor as Model;
   for (const operation of operations.slice(done)) await inStep(reopened, model, operation);

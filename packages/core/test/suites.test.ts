@@ -5,6 +5,7 @@ import {
   asyncLayer,
   type LayerCapabilities,
   layerSuite,
+  overlaySuite,
   populate,
   Scheduler,
   type TestRunner,
@@ -35,5 +36,6 @@ for (const late of [false, true]) {
       return wrap(layer);
     },
   });
+  overlaySuite({ name, runner, capabilities, layer: () => wrap(memoryLayer()) });
   upperSuite({ name, runner, capabilities, upper: () => wrap(memoryLayer()) });
 }

@@ -43,3 +43,4 @@ export { intercept, type Interceptor, type LayerCall } from './intercept.js';
 export { ALL_CAPABILITIES, type LayerCapabilities } from './capabilities.js';
 export { type LayerHarness, layerSuite, type UpperHarness, upperSuite } from './layer-suite.js';
 export { check, equal, fails, itIf, type Support, type TestRunner } from './runner.js';
+export { type OverlayHarness, overlaySuite } from './overlay-suite.js';

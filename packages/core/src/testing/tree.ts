@@ -23,7 +23,8 @@ export type OpaqueForm = 'y' | 'x' | '.wh..wh..opq' | 'fuse-overlayfs';
 export type WhiteoutForm = 'device' | 'xattr' | 'name';
 
 export type ObjectSpec =
-  | ({ type: 'file'; content: string } & Dress)
+  /** With `metacopy` the content is below and only its length is here; `redirect` then says where. */
+  | ({ type: 'file'; content: string; metacopy?: number; redirect?: string } & Dress)
   | ({ type: 'directory'; entries: TreeSpec; opaque?: OpaqueForm; redirect?: string } & Dress)
   | ({ type: 'symlink'; target: string } & Omit<Dress, 'mode'>)
   | ({ type: 'fifo' | 'socket' } & Dress)
@@ -33,8 +34,8 @@ export type ObjectSpec =
 /** The entries of a directory. */
 export type TreeSpec = { [name: string]: ObjectSpec };
 
-export function file(content: string, dress: Dress = {}): ObjectSpec {
-  return { type: 'file', content, ...dress };
+export function file(content: string, options: Dress & { metacopy?: number; redirect?: string } = {}): ObjectSpec {
+  return { type: 'file', content, ...options };
 }
 
 export function dir(
@@ -97,6 +98,13 @@ function* populateObject(
     const opened = yield* wait(layer.openWritable(node));
     yield* wait(opened.write(encodeName(spec.content), 0));
     yield* wait(opened.close());
+  }
+  if (spec.type === 'file' && spec.metacopy !== undefined) {
+    yield* wait(layer.setattr(node, { size: spec.metacopy }));
+    yield* wait(layer.setxattr(node, `${layer.xattrPrefix}metacopy`, new Uint8Array(0)));
+    if (spec.redirect !== undefined) {
+      yield* wait(layer.setxattr(node, `${layer.xattrPrefix}redirect`, encodeName(spec.redirect)));
+    }
   }
   if (spec.type === 'directory') {
     yield* populate(layer, spec.entries, node);
