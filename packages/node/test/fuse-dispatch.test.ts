@@ -66,6 +66,23 @@ test('readdirplus lists "." and "..", then entries, each counted as a lookup', (
   expect(client.server.nodes.size).toBe(2);
 });
 
+test('readdir lists the same names with the numbers that stat shows, and holds nothing', () => {
+  const client = new Client({ f: 'x', s: {} });
+  const content = client.content(Opcode.readdir, ROOT, readArgument(client.opendir(ROOT), 0, 4096));
+  const names: [string, bigint][] = [];
+  for (let at = 0; at < content.length; ) {
+    const length = content.readUInt32LE(at + 16);
+    names.push([content.toString('utf8', at + 24, at + 24 + length), content.readBigUInt64LE(at)]);
+    at += direntBytes(length);
+  }
+  expect(client.server.nodes.size).toBe(1);
+  expect(client.overlay.inodeCount).toBe(1);
+  expect(names.map(([name]) => name).toSorted()).toEqual(['.', '..', 'f', 's']);
+  for (const [name, ino] of names.slice(2)) {
+    expect(BigInt(client.server.nodes.get(client.lookup(ROOT, name)).ino)).toBe(ino);
+  }
+});
+
 test('entries that do not fit are not counted, and come next', () => {
   const client = new Client(manyFiles(50));
   const handle = client.opendir(ROOT);

@@ -2,7 +2,7 @@
  * Requests about open directories. A stream freezes the list when it is read from the start, and an offset is an index
  * into that list, so that offsets stay valid while entries are removed; rewinding to the start reads the list anew.
  */
-import { type DirectoryEntry, type Entry, type Inode, runSync } from '@ovl/core';
+import { type DirectoryEntry, type Inode, type Operation, runSync } from '@ovl/core';
 import { ARGUMENT, ENTRY_BYTES, Fopen, MAX_DATA_BYTES, OPEN_BYTES, REPLY, REPLY_BYTES } from './protocol.js';
 import type { Handler, Server } from './server.js';
 import { direntBytes, nameBytes } from './wire.js';
@@ -53,12 +53,15 @@ function listEntries(server: Server, kind: 'names' | 'entries'): number {
     const length = nameBytes(entry.name);
     const size = head + direntBytes(length);
     if (at + size > end) break; // before it is looked up: the kernel would never give that lookup back
-    const found = index < DOTS ? undefined : find(server, stream.inode, entry.name);
+    const { name, type } = entry;
+    let ino: number | undefined;
     if (kind === 'entries') {
+      const found = index < DOTS ? undefined : attempt(server.overlay.lookup(stream.inode, name));
       if (found === undefined) wire.out.fill(0, at >>> 2, (at + ENTRY_BYTES) >>> 2);
       else wire.putEntry(at >>> 2, server.nodes.hold(found.inode), found.attributes);
-    }
-    wire.putDirent(at + head, entry.name, length, found?.attributes.ino ?? (entry.ino || 1), index + 1, entry.type);
+      ino = found?.attributes.ino;
+    } else if (index >= DOTS) ino = attempt(server.overlay.entryIno(stream.inode, name));
+    wire.putDirent(at + head, name, length, ino ?? (entry.ino || 1), index + 1, type);
     at += size;
   }
   return at - REPLY_BYTES;
@@ -69,10 +72,10 @@ function dots(dir: Inode, index: number): DirectoryEntry {
   return { name: '..', type: DT_DIR, ino: (dir.dentry?.dir ?? dir).ino };
 }
 
-/** One entry that cannot be looked up (gone meanwhile, or its layer fails) is listed all the same, by its name alone. */
-function find(server: Server, dir: Inode, name: string): Entry | undefined {
+/** An entry that cannot be looked up (gone meanwhile, or its layer fails) is listed all the same, by its name alone. */
+function attempt<T>(operation: Operation<T | undefined>): T | undefined {
   try {
-    return runSync(server.overlay.lookup(dir, name));
+    return runSync(operation);
   } catch {
     return undefined;
   }
