@@ -5,10 +5,10 @@
  */
 import { type Attributes, isDirectory, isRegular, isSymlink, S_IFDIR, S_IFREG } from './attributes.js';
 import { FsError, isFsError } from './errors.js';
-import { encodeOrigin, isPrivateXattr, xattrText } from './format.js';
+import { encodeOrigin, isPrivateXattr, OVERRIDE_XATTRS, xattrText } from './format.js';
 import type { Inode, Real, Stack } from './inode.js';
-import type { Layer, LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from './layer.js';
-import { dataOf } from './lookup.js';
+import type { LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from './layer.js';
+import { dataOf, overridden } from './lookup.js';
 import { type Operation, wait } from './run.js';
 
 const BUFFER_SIZE = 1 << 20;
@@ -41,7 +41,7 @@ function* copyUpOne(stack: Stack, inode: Inode, length: number | undefined): Ope
   if (inode.upper !== undefined) return; // somebody else's copy-up was in flight
   const upper = stack.writable();
   const { layer, node, index } = stack.real(inode);
-  const attributes = yield* wait(layer.getattr(node));
+  const attributes = yield* overridden(stack, index, node, yield* wait(layer.getattr(node)));
   const brokenLink = !isDirectory(attributes.mode) && attributes.nlink > 1; // one name of several: a new object
   const { uid, gid, rdev } = attributes;
   const object: NewObject = { mode: stagingMode(attributes.mode), uid, gid, rdev };
@@ -53,7 +53,7 @@ function* copyUpOne(stack: Stack, inode: Inode, length: number | undefined): Ope
     // Data before attributes: a write clears file capabilities and set-id bits.
     if (isRegular(attributes.mode))
       yield* copyData(stack, inode, staged.node, Math.min(attributes.size, length ?? Infinity));
-    yield* copyXattrs(stack, layer, node, staged.node);
+    yield* copyXattrs(stack, { layer: index, node }, staged.node);
     const hasOrigin = !brokenLink && (yield* recordOrigin(stack, { layer: index, node }, staged.node));
     yield* restoreAttributes(upper, staged.node, attributes);
     linked = yield* stack.namespace.hold(linkCopy(stack, inode, staged.node, hasOrigin));
@@ -193,11 +193,12 @@ function* writeAll(file: UpperFile, bytes: Uint8Array, position: number): Operat
  * Copies extended attributes except the overlay's own. One that the upper may not or cannot hold is left out, as the
  * kernel does, unless access depends on it: an ACL that is lost would grant what it denied.
  */
-function* copyXattrs(stack: Stack, layer: Layer, from: LayerNode, to: LayerNode): Operation<void> {
-  const names = yield* wait(layer.listxattr(from));
-  for (const name of names) {
-    if (isPrivateXattr(name, stack.prefix)) continue;
-    const value = yield* wait(layer.getxattr(from, name));
+function* copyXattrs(stack: Stack, from: Real, to: LayerNode): Operation<void> {
+  const layer = stack.layer(from.layer);
+  const applied = stack.overrides.has(from.layer) ? OVERRIDE_XATTRS : []; // the copy is what they say
+  for (const name of yield* wait(layer.listxattr(from.node))) {
+    if (isPrivateXattr(name, stack.prefix) || applied.includes(name)) continue;
+    const value = yield* wait(layer.getxattr(from.node, name));
     if (value === undefined) continue;
     try {
       yield* wait(stack.writable().setxattr(to, name, value));
