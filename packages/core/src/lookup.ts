@@ -64,8 +64,8 @@ export function* require(stack: Stack, dir: Inode, name: string, syscall: string
 export function* getattr(stack: Stack, inode: Inode): Operation<Attributes> {
   const { layer, node, index } = stack.real(inode);
   const attributes = present(inode, yield* overridden(stack, index, node, yield* wait(layer.getattr(node))));
-  // The last name is gone, which a lower layer does not know.
-  if (inode.dentry === undefined && inode !== stack.root && inode.upper === undefined) attributes.nlink = 0;
+  // The last name is gone, which a lower layer does not know; and where a staged copy lies is the upper's own affair.
+  if (inode.isNameless && (inode.upper === undefined || inode.staged)) attributes.nlink = 0;
   return attributes;
 }
 
