@@ -15,6 +15,7 @@ import {
   type TimeSpec,
   type TreeEntry,
 } from './operations.js';
+import { type CaseSketch, completed, type Kind, type Pick, type Sketch } from './pool.js';
 
 /** What a mount cannot do, and the sequences therefore must not ask for. */
 export interface Limits {
@@ -48,9 +49,26 @@ const joined = (part: fc.Arbitrary<string>): fc.Arbitrary<string> =>
     .map((parts) => parts.join('/'));
 
 const slot = fc.nat(2);
-const path: fc.Arbitrary<Path> = fc.oneof(
+const anyPath: fc.Arbitrary<Path> = fc.oneof(
   { arbitrary: joined(wildName).map((text) => ({ path: text })), weight: 12 },
-  { arbitrary: fc.record({ at: slot, path: joined(wildName) }), weight: 2 },
+  { arbitrary: fc.record({ at: slot, path: joined(wildName) }), weight: 3 },
+);
+const pick = fc.nat(999);
+const existing = (of: Kind): fc.Arbitrary<Path | Pick> =>
+  fc.oneof(
+    { arbitrary: fc.record({ pick, of: fc.constant(of) }), weight: 7 },
+    { arbitrary: fc.record({ pick, of: fc.constant('any' as const) }), weight: 1 },
+    { arbitrary: anyPath, weight: 3 },
+  );
+const path = existing('any');
+const file = existing('file');
+const directory = existing('directory');
+const marked = existing('marked');
+/** A name in something that probably is a directory: free, or not. */
+const newPath: fc.Arbitrary<Path | Pick> = fc.oneof(
+  { arbitrary: fc.record({ pick, of: fc.constant('directory' as const), name: wildName }), weight: 5 },
+  { arbitrary: anyPath, weight: 3 },
+  { arbitrary: existing('any'), weight: 1 },
 );
 /** Downward only, so that no link leads out of the mount; some dangle, some go round. */
 const target = fc.oneof(joined(name), fc.constantFrom('nowhere', './a', 'x'.repeat(1000)));
@@ -73,7 +91,10 @@ const xattrName = ({ prefix }: Limits): fc.Arbitrary<string> =>
   prefix === 'trusted.overlay.'
     ? fc.constantFrom(
         'user.x',
+        'user.x',
+        'user.x',
         'user.y',
+        'trusted.t',
         'trusted.t',
         'security.s',
         'trusted.overlay.opaque',
@@ -82,7 +103,15 @@ const xattrName = ({ prefix }: Limits): fc.Arbitrary<string> =>
         'user.overlay.mine',
         'unknown.x',
       )
-    : fc.constantFrom('user.x', 'user.y', 'user.overlay.mine', 'user.overlay.opaque', 'trusted.t', 'unknown.x');
+    : fc.constantFrom(
+        'user.x',
+        'user.x',
+        'user.y',
+        'user.overlay.mine',
+        'user.overlay.opaque',
+        'trusted.t',
+        'unknown.x',
+      );
 const xattrValue = fc.constantFrom('', 'y', 'value', 'v'.repeat(300));
 const xattrFlags = fc.constantFrom(0, 0, 0, 1, 2);
 
@@ -101,12 +130,12 @@ const openMode: fc.Arbitrary<OpenMode> = fc.oneof(
 );
 
 /** Bounds keep 255 bytes of a name out of the way of PATH_MAX, and data out of the way of time. */
-function operation(limits: Limits): fc.Arbitrary<Operation> {
+function operation(limits: Limits): fc.Arbitrary<Sketch> {
   const renameFlags = [0, 0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_EXCHANGE];
   if (limits.renameWhiteout) renameFlags.push(RENAME_WHITEOUT, RENAME_EXCHANGE | RENAME_NOREPLACE);
   const kinds: { [K in Operation['op']]: [weight: number, fields: unknown] } = {
-    open: [6, { slot, path, open: openMode, mode }],
-    opendir: [4, { slot, path }],
+    open: [7, { slot, path: fc.oneof(file, newPath), open: openMode, mode }],
+    opendir: [4, { slot, path: directory }],
     close: [2, { slot }],
     pread: [3, { slot, offset, length }],
     pwrite: [4, { slot, offset, length, fill }],
@@ -137,28 +166,28 @@ function operation(limits: Limits): fc.Arbitrary<Operation> {
     flistxattr: [1, { slot }],
     freaddir: [2, { slot }],
     copy: [1, { from: slot, fromOffset: offset, to: slot, toOffset: offset, length }],
-    create: [5, { path, mode }],
-    write: [5, { path, offset, length, fill }],
-    append: [4, { path, length, fill }],
-    overwrite: [2, { path, length, fill }],
-    read: [3, { path }],
-    truncate: [3, { path, size: fc.oneof(length, offset) }],
-    mkdir: [8, { path, mode }],
-    mknod: [3, { path, type: fc.constantFrom('file', 'fifo', 'char', 'block', 'socket'), mode, rdev }],
-    symlink: [3, { target, path }],
-    link: [6, { from: path, to: path }],
-    unlink: [8, { path }],
-    rmdir: [8, { path }],
-    rename: [18, { from: path, to: path, flags: fc.constantFrom(...renameFlags) }],
+    create: [5, { path: newPath, mode }],
+    write: [5, { path: file, offset, length, fill }],
+    append: [4, { path: file, length, fill }],
+    overwrite: [2, { path: fc.oneof(file, newPath), length, fill }],
+    read: [3, { path: file }],
+    truncate: [3, { path: file, size: fc.oneof(length, offset) }],
+    mkdir: [8, { path: newPath, mode }],
+    mknod: [3, { path: newPath, type: fc.constantFrom('file', 'fifo', 'char', 'block', 'socket'), mode, rdev }],
+    symlink: [3, { target, path: newPath }],
+    link: [6, { from: file, to: newPath }],
+    unlink: [8, { path: file }],
+    rmdir: [8, { path: directory }],
+    rename: [18, { from: path, to: fc.oneof(newPath, path), flags: fc.constantFrom(...renameFlags) }],
     chmod: [3, { path, mode }],
     chown: [3, { path, uid: fc.oneof(owner, fc.constant(-1)), gid: fc.oneof(owner, fc.constant(-1)) }],
     utimens: [3, { path, atime: time, mtime: time }],
     setxattr: [4, { path, name: xattrName(limits), value: xattrValue, flags: xattrFlags }],
-    getxattr: [1, { path, name: xattrName(limits) }],
-    removexattr: [2, { path, name: xattrName(limits) }],
+    getxattr: [2, { path: marked, name: xattrName(limits) }],
+    removexattr: [3, { path: marked, name: xattrName(limits) }],
     listxattr: [1, { path }],
-    readlink: [1, { path }],
-    readdir: [4, { path }],
+    readlink: [1, { path: existing('symlink') }],
+    readdir: [4, { path: directory }],
     stat: [4, { path }],
   };
   const anyAction = fc.oneof(
@@ -167,7 +196,7 @@ function operation(limits: Limits): fc.Arbitrary<Operation> {
       arbitrary: fc.record({
         op: fc.constant(op),
         ...(fields as Record<string, fc.Arbitrary<unknown>>),
-      }) as unknown as fc.Arbitrary<Operation>,
+      }) as unknown as fc.Arbitrary<Sketch>,
     })),
   );
   if (!limits.users) return anyAction;
@@ -228,10 +257,10 @@ function layers(limits: Limits): fc.Arbitrary<Layers> {
 
 export function testCase(limits: Limits): fc.Arbitrary<Case> {
   const any = operation(limits);
-  return fc.record({
+  const sketch: fc.Arbitrary<CaseSketch> = fc.record({
     layers: layers(limits),
     history: fc.oneof(
-      { weight: 2, arbitrary: fc.constant<Operation[]>([]) },
+      { weight: 2, arbitrary: fc.constant<Sketch[]>([]) },
       { weight: 1, arbitrary: fc.array(any, { maxLength: 30, size: 'max' }) },
     ),
     umask: fc.constantFrom(0o022, 0),
@@ -250,4 +279,5 @@ export function testCase(limits: Limits): fc.Arbitrary<Case> {
       },
     ),
   });
+  return sketch.map(completed);
 }

@@ -242,7 +242,8 @@ export class Executor {
    */
   #mayBreak(stat: Attributes | undefined): boolean {
     if (stat === undefined || this.#inos === undefined || (stat.mode & S_IFMT) === S_IFDIR) return false;
-    return stat.nlink > 1 && this.#inos.has(stat.ino);
+    // The inode numbers of others do not always last.
+    return stat.nlink > 1 && ((stat.mode & S_IFMT) !== S_IFREG || this.#inos.has(stat.ino));
   }
 
   #statOf(path: Path): Attributes | undefined {
