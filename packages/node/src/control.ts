@@ -20,6 +20,12 @@ import { Watchdog } from './watchdog.js';
 /** How long the users of a mount that was unmounted lazily by a signal may go on. */
 const GRACE_MS = 1000;
 
+/**
+ * Inodes are many and live as long as the kernel wants: with V8's default of 48 the collector copies them over and over.
+ * CPU time of 20,000 cold lookups, median of 6: 505 ms with the default, 400 with 96, 450 with 192; memory the same.
+ */
+const YOUNG_GENERATION_MB = 96;
+
 export interface ServedMount {
   readonly record: MountRecord;
   /** Resolves when all is cleaned up: with the exit code to leave with, and whether the serving thread is still blocked. */
@@ -81,8 +87,11 @@ class Control implements ServedMount {
     const { layers } = request;
     const upper = this.#temporary ?? layers.upper;
     const workerData: ServeRequest = { layers: { ...layers, upper }, log };
-    // Not with the process's own arguments for Node, which may be for its main script only (`-e`, `--input-type`).
-    this.#thread = new Worker(new URL('./serve.js', import.meta.url), { workerData, execArgv: [] });
+    this.#thread = new Worker(new URL('./serve.js', import.meta.url), {
+      workerData,
+      execArgv: [], // not the process's own, which may be for its main script only (`-e`, `--input-type`)
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
+    });
     this.#events = new EventQueue(this.#thread);
   }
 
