@@ -28,7 +28,7 @@ export const mountCommand: Command = {
       value: 'OPTIONS',
       help:
         'comma-separated: lowerdir=A:B, upperdir=U, workdir=W, ro, userxattr,\n' +
-        'redirect_dir=on|follow|nofollow, allow_other, allow_root, timeout=SECONDS,\n' +
+        'redirect_dir=on|follow|nofollow, allow_other, timeout=SECONDS,\n' +
         'nosuid, nodev, noexec, noatime, fsname=NAME; `\\:` and `\\,` are literal in paths',
     },
     { name: 'lower', value: 'DIR', help: 'a lower directory; repeat for more, topmost first' },
