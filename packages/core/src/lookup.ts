@@ -24,7 +24,7 @@ import type { Found, Layer, LayerEntry, LayerNode } from './layer.js';
 import { type LayerListing, type Listed, mergeListings, NO_WHITEOUTS } from './merge.js';
 import { byteLength, checkName, NAME_MAX } from './names.js';
 import type { Entry } from './overlay.js';
-import { type Operation, wait } from './run.js';
+import { isThenable, type Operation, wait } from './run.js';
 
 /** See `Overlay.lookup`. */
 export function* lookup(stack: Stack, dir: Inode, name: string): Operation<Entry | undefined> {
@@ -41,7 +41,9 @@ export function* lookup(stack: Stack, dir: Inode, name: string): Operation<Entry
     const listed = listing.get(name);
     if (listed === undefined) return undefined;
     const { version } = dir;
-    const entry = yield* instantiate(stack, dir, name, listed);
+    const parent = stack.part(dir, listed.layer);
+    const answer = parent === undefined ? undefined : stack.layer(listed.layer).lookup(parent, name);
+    const entry = lowerFile(stack, listed.layer, answer) ?? (yield* instantiate(stack, dir, name, listed, answer));
     if (dir.version !== version || dir.children?.has(name) === true) {
       if (entry !== undefined) stack.abandon(entry.inode);
       continue; // changed while suspended: look again
@@ -148,26 +150,40 @@ export function* readMarks(stack: Stack, part: Real): Operation<DirectoryMarks> 
   return values.size === 0 ? NO_MARKS : directoryMarks(values, stack.prefix);
 }
 
+type FoundSoon = ReturnType<Layer['lookup']>;
+
+/** What a walk meets with every file, without the cost of a generator: a lower file, from a layer that answers at once. */
+function lowerFile(stack: Stack, index: number, answer: FoundSoon): Entry | undefined {
+  if (answer === undefined || isThenable(answer) || index < stack.firstLower || stack.overrides.size > 0)
+    return undefined;
+  const { node, attributes } = answer;
+  if (isDirectory(attributes.mode) || mayBeXattrWhiteout(attributes)) return undefined;
+  return newLowerFile(stack, { layer: index, node }, attributes);
+}
+
+function newLowerFile(stack: Stack, real: Real, attributes: Attributes): Entry {
+  const inode = stack.newInode(attributes.mode, stack.presentIno(attributes.dev, attributes.ino), undefined, [real]);
+  if (holdsItsBytes(attributes)) inode.whole = real.node;
+  return { inode, attributes: present(inode, attributes) };
+}
+
 /** Makes the inode behind a listed name. Undefined if the layer has it no more or it is a whiteout after all. */
-function* instantiate(stack: Stack, dir: Inode, name: string, listed: Listed): Operation<Entry | undefined> {
+function* instantiate(
+  stack: Stack,
+  dir: Inode,
+  name: string,
+  listed: Listed,
+  answer: FoundSoon,
+): Operation<Entry | undefined> {
   const { layer: index } = listed;
-  const parent = stack.part(dir, index);
-  if (parent === undefined) return undefined;
-  const found = yield* wait(stack.layer(index).lookup(parent, name));
-  if (found === undefined) return undefined;
-  // Asked here as well, though both ask themselves: a walk comes by with every file, and a generator costs more.
-  if (mayBeXattrWhiteout(found.attributes) && (yield* isXattrWhiteout(stack, index, found))) return undefined;
-  let { attributes } = found;
-  if (stack.overrides.size > 0) attributes = yield* overridden(stack, index, found.node, attributes);
+  const found = yield* wait(answer);
+  if (found === undefined || (yield* isXattrWhiteout(stack, index, found))) return undefined;
+  const attributes = yield* overridden(stack, index, found.node, found.attributes);
   const real: Real = { layer: index, node: found.node };
   const inUpper = index < stack.firstLower;
   if (isDirectory(attributes.mode)) return yield* instantiateDirectory(stack, dir, name, listed, real, attributes);
 
-  if (!inUpper) {
-    const inode = stack.newInode(attributes.mode, stack.presentIno(attributes.dev, attributes.ino), undefined, [real]);
-    if (holdsItsBytes(found.attributes)) inode.whole = found.node;
-    return { inode, attributes: present(inode, attributes) };
-  }
+  if (!inUpper) return newLowerFile(stack, real, attributes);
   const origin = dir.impure ? yield* originIno(stack, real) : undefined;
   const alias = attributes.nlink > 1 ? stack.aliases.get(`${attributes.dev}:${attributes.ino}`) : undefined;
   if (alias !== undefined) {

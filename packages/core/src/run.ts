@@ -13,7 +13,8 @@ export type Answer<M extends Mode, T> = M extends 'sync' ? T : T | PromiseLike<T
 /** An operation: yields promises, returns T. */
 export type Operation<T> = Generator<PromiseLike<unknown>, T, unknown>;
 
-function isThenable(value: unknown): value is PromiseLike<unknown> {
+/** Whether an answer is still to come. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
