@@ -97,7 +97,7 @@ export class OverlayDriver implements Driver {
         yield* overlay.setattr(yield* this.#find(op.path, held), { mode: op.mode });
         return undefined;
       case 'chown':
-        yield* overlay.setattr(yield* this.#find(op.path, held), { uid: op.uid, gid: op.gid });
+        yield* overlay.setattr(yield* this.#find(op.path, held), { uid: op.uid, gid: op.gid }, 'clear-set-id');
         return undefined;
       case 'utimes': {
         const time = { sec: op.seconds, nsec: 0 };

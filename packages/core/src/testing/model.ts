@@ -3,7 +3,7 @@
  * lower layers merge to, by the plainest possible reading of the rules, and then an overlay over those layers has to
  * behave as it does. Which error comes first where several apply is Linux's choice (fs/namei.c).
  */
-import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID } from '../attributes.js';
+import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_ISUID } from '../attributes.js';
 import { type ErrorCode, FsError } from '../errors.js';
 import { byteLength, checkName, decodeName, encodeName, SYMLINK_MAX } from '../names.js';
 import { type Driver, entryText, type FileOperation, slotOf, splitPath, type Stat, type Value } from './operations.js';
@@ -167,7 +167,7 @@ export class Model implements Driver {
         return undefined;
       }
       case 'chown':
-        Object.assign(this.#find(op.path), { uid: op.uid, gid: op.gid });
+        this.#chown(this.#find(op.path), op.uid, op.gid);
         return undefined;
       case 'utimes':
         this.#find(op.path);
@@ -321,6 +321,14 @@ export class Model implements Driver {
     const content = new Uint8Array(size);
     content.set(node.content.subarray(0, size));
     node.change(content);
+  }
+
+  /** Takes the set-id bits away, except where set-group-id stands for mandatory locking (chown_common, setattr_prepare). */
+  #chown(node: ModelNode, uid: number, gid: number): void {
+    node.uid = uid;
+    node.gid = gid;
+    if (node.isDirectory || node.type === S_IFLNK) return;
+    node.mode &= (node.mode & 0o010) === 0 ? ~S_ISUID : ~(S_ISUID | S_ISGID);
   }
 
   #stat(node: ModelNode): Stat {
