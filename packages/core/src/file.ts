@@ -160,4 +160,3 @@ export function* release(stack: Stack, handle: OpenHandle): Operation<void> {
     stack.drop(inode);
   }
 }
-

@@ -16,9 +16,16 @@ describe('override_stat', () => {
     expect(before).toMatchObject({ mode: 0o104711, uid: 1000, gid: 100 });
     driver.perform({ kind: 'append', path: '/f', text: '!' });
     for (const each of [driver, open({ upper, lower: [lower] })]) {
-      expect(each.perform({ kind: 'stat', path: '/f' })).toMatchObject({ mode: 0o104711, uid: 1000, gid: 100, size: 8 });
+      expect(each.perform({ kind: 'stat', path: '/f' })).toMatchObject({
+        mode: 0o104711,
+        uid: 1000,
+        gid: 100,
+        size: 8,
+      });
     }
-    expect(upper.listxattr(upper.lookup(upper.root, 'f')?.node as object)).not.toContain('user.containers.override_stat');
+    expect(upper.listxattr(upper.lookup(upper.root, 'f')?.node as object)).not.toContain(
+      'user.containers.override_stat',
+    );
   });
 
   it('counts only in layers whose root has one', () => {

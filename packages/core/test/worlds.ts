@@ -35,7 +35,7 @@ export function given<T>(arbitrary: Arbitrary<T>): fc.Arbitrary<T> {
   return arbitrary as fc.Arbitrary<T>;
 }
 
-export function layerOf(tree: TreeSpec): MemoryLayer {
+function layerOf(tree: TreeSpec): MemoryLayer {
   const layer = memoryLayer();
   runSync(populate(layer, tree));
   return layer;

@@ -41,6 +41,7 @@ export { type CrashLayer, crashLayer } from './crash.js';
 export { type FaultLayer, faultLayer } from './fault.js';
 export { intercept, type Interceptor, type LayerCall } from './intercept.js';
 export { ALL_CAPABILITIES, type LayerCapabilities } from './capabilities.js';
-export { type LayerHarness, layerSuite, type UpperHarness, upperSuite } from './layer-suite.js';
+export { type LayerHarness, layerSuite } from './layer-suite.js';
 export { check, equal, fails, itIf, type Support, type TestRunner } from './runner.js';
 export { type OverlayHarness, overlaySuite } from './overlay-suite.js';
+export { type UpperHarness, upperSuite } from './upper-suite.js';
