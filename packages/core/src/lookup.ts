@@ -79,7 +79,12 @@ function present(inode: Inode, attributes: Attributes): Attributes {
 }
 
 /** Attributes with another writer's `override_stat` applied, in the layers that use it. */
-export function* overridden(stack: Stack, index: number, node: LayerNode, attributes: Attributes): Operation<Attributes> {
+export function* overridden(
+  stack: Stack,
+  index: number,
+  node: LayerNode,
+  attributes: Attributes,
+): Operation<Attributes> {
   if (stack.overrides.size === 0 || !stack.overrides.has(index)) return attributes;
   for (const name of OVERRIDE_XATTRS) {
     const value = yield* wait(stack.layer(index).getxattr(node, name));
