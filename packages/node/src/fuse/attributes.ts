@@ -1,6 +1,15 @@
 /** Requests about attributes: `stat`, its changes, extended attributes, and the file system's statistics. */
-import { type AttributeChange, FsError, type Time, encodeName, runSync } from '@ovl/core';
-import { ARGUMENT, ARGUMENT_BYTES, Fattr, REPLY, XATTR_CREATE, XATTR_MAX_BYTES, XATTR_REPLACE } from './protocol.js';
+import { type AttributeChange, FsError, S_ISGID, S_ISUID, type Time, encodeName, runSync } from '@ovl/core';
+import {
+  ARGUMENT,
+  ARGUMENT_BYTES,
+  Fattr,
+  Header,
+  REPLY,
+  XATTR_CREATE,
+  XATTR_MAX_BYTES,
+  XATTR_REPLACE,
+} from './protocol.js';
 import type { Handler, Server } from './server.js';
 import type { Wire } from './wire.js';
 
@@ -11,12 +20,22 @@ const CHANGES = Fattr.mode | Fattr.uid | Fattr.gid | Fattr.size | Fattr.atime | 
 export const setattr: Handler = (server) => {
   const { wire, overlay } = server;
   const valid = wire.u32(ARGUMENT);
-  // HANDLE_KILLPRIV_V2: the kernel asks for it at a truncation, and relies on us at every change of owner, of which
-  // `chown(path, -1, -1)` shows as a request to change nothing.
-  const asksToClear = (valid & (Fattr.killSuidgid | Fattr.uid | Fattr.gid)) !== 0 || (valid & CHANGES) === 0;
+  // `chown(path, -1, -1)` shows as a request to change nothing, which the kernel checks no permission for.
+  const namesNothing = (valid & CHANGES) === 0;
+  if (namesNothing) checkMayClearSetId(server);
+  // HANDLE_KILLPRIV_V2: the kernel asks for it at a truncation, and relies on us at every change of owner.
+  const asksToClear = namesNothing || (valid & (Fattr.killSuidgid | Fattr.uid | Fattr.gid)) !== 0;
   const clear = asksToClear ? 'clear-set-id' : undefined;
   return wire.putAttrOut(runSync(overlay.setattr(server.inode, attributeChange(wire, valid), clear)));
 };
+
+/** The owner, and root, take set-id bits away from an object; for others `chown` is EPERM then (`setattr_prepare`). */
+function checkMayClearSetId({ wire, overlay, inode }: Server): void {
+  const { mode, uid } = runSync(overlay.getattr(inode));
+  const caller = wire.u32(Header.uid);
+  if (caller === 0 || caller === uid || inode.isDirectory) return;
+  if ((mode & (S_ISUID | S_ISGID)) !== 0) throw new FsError('EPERM', { syscall: 'chown' });
+}
 
 /** `struct fuse_setattr_in`. A ctime is not taken over: it moves to now by itself. */
 function attributeChange(wire: Wire, valid: number): AttributeChange {
