@@ -129,6 +129,7 @@ export class CoreCalls implements Calls {
       entry = found.entry;
       if (entry !== undefined && exclusive) throw new Errno('EEXIST');
       if (entry !== undefined && isDirectory(entry.attributes.mode)) throw new Errno('EISDIR');
+      if (entry !== undefined && isSymlink(entry.inode.type)) this.#checkSticky(found.dir, entry);
       entry ??= this.#create(found, S_IFREG | mode);
     } else entry = this.#existing(dir, path);
     const { inode } = entry;
@@ -141,6 +142,12 @@ export class CoreCalls implements Calls {
     if (directory) throw new Errno('ENOTDIR');
     const file = this.#do(this.#overlay.open(inode, { read, write, append, truncate }));
     return { kind: 'file', inode, file, request };
+  }
+
+  /** A link in a sticky directory that everybody may write is not opened for others with O_CREAT (`may_create_in_sticky`). */
+  #checkSticky(dir: Inode, { attributes: { uid } }: Entry): void {
+    const parent = this.#do(this.#overlay.getattr(dir));
+    if ((parent.mode & 0o1002) === 0o1002 && uid !== 0 && uid !== parent.uid) throw new Errno('EACCES');
   }
 
   #create({ dir, name }: Found, mode: number, more: { rdev?: number; target?: string } = {}): Entry {
