@@ -64,7 +64,7 @@ function* create(stack: Stack, dir: Inode, name: string, object: Creation): Oper
 export function* linkObject(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<Entry> {
   yield* checkFree(stack, dir, name);
   if (inode.isDirectory) throw new FsError('EPERM', { syscall: 'link', path: name });
-  if (inode.dentry === undefined) throw new FsError('ENOENT', { syscall: 'link', path: name });
+  yield* checkNamed(stack, inode, name);
   yield* copyUp(stack, dir);
   yield* copyUpWhole(stack, inode);
   return yield* stack.namespace.hold(link(stack, inode, dir, name));
@@ -74,7 +74,8 @@ function* link(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<
   const upper = stack.writable();
   const parent = yield* freeName(stack, dir, name);
   const node = inode.upper;
-  if (node === undefined || inode.dentry === undefined) throw new FsError('ENOENT', { syscall: 'link', path: name });
+  if (node === undefined) throw new FsError('ENOENT', { syscall: 'link', path: name });
+  yield* checkNamed(stack, inode, name);
   if (inode.hasOrigin) yield* markImpure(stack, dir);
   const over = whiteoutAt(dir, name);
   const before = yield* wait(upper.getattr(node)); // all that may fail comes first: the name is there or it is not
@@ -84,6 +85,14 @@ function* link(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<
   const attributes = yield* wait(upper.getattr(node));
   attributes.ino = inode.ino;
   return { inode, attributes };
+}
+
+/** What has lost its last name gets no new one. It may have names that nobody has looked up: only the upper knows. */
+function* checkNamed(stack: Stack, inode: Inode, name: string): Operation<void> {
+  if (!inode.isNameless) return;
+  const hasNames =
+    inode.upper !== undefined && !inode.staged && (yield* wait(stack.writable().getattr(inode.upper))).nlink > 0;
+  if (!hasNames) throw new FsError('ENOENT', { syscall: 'link', path: name });
 }
 
 /** Checks what can be checked before anything is written. EEXIST comes before whatever is wrong with the object. */

@@ -94,6 +94,19 @@ const found: { what: string; trees: TreeSpec[]; operations: FileOperation[] }[] 
       { kind: 'link', from: '/b', to: '/c/a' },
     ],
   },
+  {
+    what: 'an open file gets a new name as long as it has one, known or not',
+    trees: [{ a: dir({ a: file('') }) }],
+    operations: [
+      { kind: 'link', from: '/a/a', to: '/a/b' },
+      { kind: 'open', slot: 0, path: '/a/a', how: 'r' },
+      { kind: 'unlink', path: '/a/a' },
+      { kind: 'link', from: '@0', to: '/c' },
+      { kind: 'unlink', path: '/a/b' },
+      { kind: 'unlink', path: '/c' },
+      { kind: 'link', from: '@0', to: '/d' },
+    ],
+  },
 ];
 
 describe('found once', () => {
