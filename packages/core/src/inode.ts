@@ -242,6 +242,11 @@ export class Stack {
   letGo(inode: Inode): void {
     if (!inode.isNameless || inode.references > 0 || inode.handles > 0) return;
     this.unalias(inode);
+    this.releaseKept(inode);
+  }
+
+  /** Tells the upper that the object it kept is not used under its lost name any more. */
+  releaseKept(inode: Inode): void {
     if (inode.kept && inode.upper !== undefined) this.upper?.release?.(inode.upper);
     inode.kept = false;
   }

@@ -192,7 +192,10 @@ function* instantiate(
   const origin = dir.impure ? yield* originIno(stack, real) : undefined;
   const alias = attributes.nlink > 1 ? stack.aliases.get(`${attributes.dev}:${attributes.ino}`) : undefined;
   if (alias !== undefined) {
-    if (alias.isNameless) alias.upper = found.node; // held open only, until now
+    if (alias.isNameless) {
+      stack.releaseKept(alias); // held open only, until now
+      alias.upper = found.node;
+    }
     return { inode: alias, attributes: present(alias, attributes) };
   }
   const ino = origin?.ino ?? stack.presentIno(attributes.dev, attributes.ino);
