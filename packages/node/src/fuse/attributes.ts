@@ -1,5 +1,5 @@
 /** Requests about attributes: `stat`, its changes, extended attributes, and the file system's statistics. */
-import { type AttributeChange, FsError, S_ISGID, S_ISUID, type Time, encodeName, runSync } from '@ovl/core';
+import { type AttributeChange, FsError, type Time, encodeName, runSync } from '@ovl/core';
 import {
   ARGUMENT,
   ARGUMENT_BYTES,
@@ -20,21 +20,21 @@ const CHANGES = Fattr.mode | Fattr.uid | Fattr.gid | Fattr.size | Fattr.atime | 
 export const setattr: Handler = (server) => {
   const { wire, overlay } = server;
   const valid = wire.u32(ARGUMENT);
-  // `chown(path, -1, -1)` shows as a request to change nothing, which the kernel checks no permission for.
   const namesNothing = (valid & CHANGES) === 0;
-  if (namesNothing) checkMayClearSetId(server);
+  if (namesNothing && !ownsInode(server)) return getattr(server);
   // HANDLE_KILLPRIV_V2: the kernel asks for it at a truncation, and relies on us at every change of owner.
   const asksToClear = namesNothing || (valid & (Fattr.killSuidgid | Fattr.uid | Fattr.gid)) !== 0;
   const clear = asksToClear ? 'clear-set-id' : undefined;
   return wire.putAttrOut(runSync(overlay.setattr(server.inode, attributeChange(wire, valid), clear)));
 };
 
-/** The owner, and root, take set-id bits away from an object; for others `chown` is EPERM then (`setattr_prepare`). */
-function checkMayClearSetId({ wire, overlay, inode }: Server): void {
-  const { mode, uid } = runSync(overlay.getattr(inode));
+/**
+ * A request to change nothing is what `chown(path, -1, -1)` shows as, for which set-id bits go; the kernel checks no
+ * permission then. It also comes before a write that takes the bits away, and which says so itself.
+ */
+function ownsInode({ wire, overlay, inode }: Server): boolean {
   const caller = wire.u32(Header.uid);
-  if (caller === 0 || caller === uid || inode.isDirectory) return;
-  if ((mode & (S_ISUID | S_ISGID)) !== 0) throw new FsError('EPERM', { syscall: 'chown' });
+  return caller === 0 || caller === runSync(overlay.getattr(inode)).uid;
 }
 
 /** `struct fuse_setattr_in`. A ctime is not taken over: it moves to now by itself. */
