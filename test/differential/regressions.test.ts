@@ -59,11 +59,11 @@ const found: { what: string; layer: TreeEntry[]; history?: Operation[]; operatio
       ],
     },
     {
-      what: 'chown to nobody by a stranger is refused where it would take set-id bits away',
-      layer: [entry('a', file(0, 0o6755)), entry('b', file(0))],
+      what: 'chown to nobody by a stranger takes no set-id bits away; a write does',
+      layer: [entry('a', file(0, 0o6755)), entry('b', file(0, 0o6777))],
       operations: [
         { op: 'chown', path: at('a'), uid: -1, gid: -1, as: 1000 },
-        { op: 'chown', path: at('b'), uid: -1, gid: -1, as: 1000 },
+        { op: 'append', path: at('b'), length: 5, fill: 1, as: 1000 },
       ],
     },
     {
