@@ -1,2 +1,2 @@
-// The browser's face of ovl: the core, and the layers only a browser has.
+// The browser's face of ovl: the core, with the memory layer as its upper.
 export * from '@ovl/core';
