@@ -257,7 +257,11 @@ describe('bad input: one line, an exit code, no mount', () => {
     await mount('-o', layers, 'other');
     await mountRefused('lowerdir=lower,upperdir=upper', exit.busy, /another overlay is using this directory/);
     mkdirSync(at('upper2'));
-    await mountRefused('lowerdir=lower,upperdir=upper2,workdir=work', exit.busy, /another overlay is using this directory/);
+    await mountRefused(
+      'lowerdir=lower,upperdir=upper2,workdir=work',
+      exit.busy,
+      /another overlay is using this directory/,
+    );
     expect(await shell('cat other/file')).toBe('below\n');
   });
 
