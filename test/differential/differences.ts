@@ -2,7 +2,8 @@
  * Where ours may answer otherwise than the kernel: each rule makes the answers of both sides equal, and says why that is no
  * fault. docs/differences.md tells users the same. What is not compared at all is left out where it is read (execute.ts).
  */
-import type { Operation, Result } from './operations.js';
+import type { Case, Operation, Result } from './operations.js';
+import type { Flavour } from './sides.js';
 
 /** The answer with everything replaced that may differ. */
 export function canonical(operation: Operation, result: Result): Result {
@@ -23,15 +24,32 @@ export function canonical(operation: Operation, result: Result): Result {
 }
 
 /**
- * A directory that merges layers shows a link count of 1, which stands for "unknown". Ours copies nothing up for a change
- * that fails (the kernel does before it looks, for `setxattr` with XATTR_CREATE or XATTR_REPLACE), so a directory may be
- * merged there and not here. Makes the counts of two directories equal where one is unknown.
+ * The kernel's overlayfs copies up before it finds that a change fails (`setxattr` with XATTR_CREATE or XATTR_REPLACE, a
+ * rename whose redirect is too long); ours copies nothing up then. A copied-up directory merges layers, and so has a link
+ * count of 1, which stands for "unknown"; a copied-up hard link is a file of its own. Makes counts equal where that may
+ * be the reason. `lowerLinks`: whether files of the lower layers have several names.
  */
-export function reconcileLinks(a: unknown, b: unknown): void {
-  if (!isDirectoryStat(a) || !isDirectoryStat(b)) return;
-  if (a.nlink === 1 || b.nlink === 1) a.nlink = b.nlink = 1;
+export function reconcileLinks(a: unknown, b: unknown, lowerLinks: boolean): void {
+  if (!hasLinks(a) || !hasLinks(b) || a.nlink === b.nlink) return;
+  const areDirectories = !('size' in a) && !('size' in b);
+  if (areDirectories ? a.nlink === 1 || b.nlink === 1 : lowerLinks && a.ino === undefined) a.nlink = b.nlink = 1;
 }
 
-function isDirectoryStat(value: unknown): value is { mode: string; nlink: number } {
-  return typeof value === 'object' && value !== null && 'nlink' in value && 'mode' in value && !('size' in value);
+function hasLinks(value: unknown): value is { nlink: number; ino?: string } {
+  return typeof value === 'object' && value !== null && 'nlink' in value;
+}
+
+export function hasLowerLinks({ layers, history }: Case): boolean {
+  return layers.flat().some(({ node }) => node.type === 'link') || history.some(({ op }) => op === 'link');
+}
+
+/**
+ * The operation behind which nothing is compared any more, if there is one: a rename that failed because its redirect would
+ * have been too long. The kernel has then also replaced an empty target by an opaque directory, with an inode number of its
+ * own.
+ */
+export function lastComparable(results: readonly Result[], { redirectDir }: Flavour): number | undefined {
+  if (!redirectDir) return undefined;
+  const failed = results.findIndex((result) => 'errno' in result && result.errno === 'EXDEV');
+  return failed < 0 ? undefined : failed;
 }

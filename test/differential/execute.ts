@@ -173,7 +173,6 @@ export class Executor {
       case 'futimens':
         return calls.futimens(handle, operation.atime, operation.mtime);
       case 'fsetxattr':
-        if (operation.flags !== 0 && this.#mayBreak(calls.fstat(handle))) return 'hard link';
         return calls.fsetxattr(handle, operation.name, Buffer.from(operation.value), operation.flags);
       case 'flistxattr':
         return calls.flistxattr(handle).sort();
@@ -233,25 +232,6 @@ export class Executor {
         : 'data skipped';
     } catch {
       return 'zeros until there'; // open for writing only
-    }
-  }
-
-  /**
-   * A lower file with several names that is not copied up yet. The kernel copies up before it finds that a conditional
-   * `setxattr` fails, which shows in the link count; ours does not.
-   */
-  #mayBreak(stat: Attributes | undefined): boolean {
-    if (stat === undefined || this.#inos === undefined || (stat.mode & S_IFMT) === S_IFDIR) return false;
-    // The inode numbers of others do not always last.
-    return stat.nlink > 1 && ((stat.mode & S_IFMT) !== S_IFREG || this.#inos.has(stat.ino));
-  }
-
-  #statOf(path: Path): Attributes | undefined {
-    try {
-      return this.#calls.stat(...this.#at(path));
-    } catch (error) {
-      if (error instanceof Errno) return undefined;
-      throw error;
     }
   }
 
@@ -337,7 +317,6 @@ export class Executor {
       case 'utimens':
         return calls.utimens(...this.#at(operation.path), operation.atime, operation.mtime);
       case 'setxattr':
-        if (operation.flags !== 0 && this.#mayBreak(this.#statOf(operation.path))) return 'hard link';
         return calls.setxattr(
           ...this.#at(operation.path),
           operation.name,
