@@ -347,10 +347,13 @@ function* walk(stack: Stack, start: Real, path: readonly string[], wanted: 'dire
     if (isLast && wanted === 'file') return { reached: undefined, stop: true, below: [], restart };
     node = found.node;
     const marks = yield* readMarks(stack, { layer: start.layer, node });
-    if (marks.opaque === 'y') stop = true;
-    if (follows(stack, marks)) {
+    if (marks.opaque === 'y') {
+      stop = true;
+      below.push(name);
+    } else if (follows(stack, marks)) {
       const { absolute, components } = parseRedirect(marks.redirect);
       restart ||= absolute;
+      if (absolute) stop = false; // it leads out of what an ancestor closes (`ovl_check_redirect`)
       below = absolute ? components : [...below, ...components];
     } else below.push(name);
   }
