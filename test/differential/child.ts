@@ -12,7 +12,7 @@ import { build } from 'esbuild';
 import type { Reply, Requests } from './protocol.js';
 
 const packages = new URL('../../packages', import.meta.url).pathname;
-const REQUEST_MS = 30_000;
+const REQUEST_MS = 60_000;
 const run = promisify(execFile);
 
 /** The driver as one file; returns its path. Lies in a directory of its own, which the caller removes. */

@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { bundleDriver, Driver, sweep } from './child.js';
-import { canonical, hasLowerLinks, lastComparable, reconcileLinks } from './differences.js';
+import { canonical, hasLowerLinks, lastComparable, reconcileLinks, withoutLinkIdentity } from './differences.js';
 import type { Case, Operation, Result, Seen } from './operations.js';
 import type { Flavour, Place, SideKind } from './sides.js';
 
@@ -225,7 +225,7 @@ function equalTrees(
 ): void {
   const inB = new Map(b.map((object) => [object.path, object]));
   for (const object of a) reconcileLinks(object.stat, inB.get(object.path)?.stat, lowerLinks);
-  if (lowerLinks) for (const object of [...a, ...b]) delete object.sameAs;
+  if (lowerLinks) for (const object of [...a, ...b]) withoutLinkIdentity(object);
   if (isDeepStrictEqual(a, b)) return;
   const lines = [where];
   const paths = new Set([...a, ...b].map(({ path }) => path));

@@ -2,7 +2,7 @@
  * Where ours may answer otherwise than the kernel: each rule makes the answers of both sides equal, and says why that is no
  * fault. docs/differences.md tells users the same. What is not compared at all is left out where it is read (execute.ts).
  */
-import type { Case, Operation, Result } from './operations.js';
+import type { Case, Operation, Result, Seen } from './operations.js';
 import type { Flavour } from './sides.js';
 
 /** The answer with everything replaced that may differ. */
@@ -37,6 +37,15 @@ export function reconcileLinks(a: unknown, b: unknown, lowerLinks: boolean): voi
 
 function hasLinks(value: unknown): value is { nlink: number; ino?: string } {
   return typeof value === 'object' && value !== null && 'nlink' in value;
+}
+
+/**
+ * A lower hard link that is copied up gets a new inode number, which no client of the mount has done anything for: FUSE's
+ * cached directory listings go on showing the old one. Leaves out whose number is whose.
+ */
+export function withoutLinkIdentity(object: Seen): void {
+  delete object.sameAs;
+  object.ino = 'agrees';
 }
 
 export function hasLowerLinks({ layers, history }: Case): boolean {

@@ -1,6 +1,7 @@
 // The oracle's own test: it finds no difference where there is none, and the difference where there is one.
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { requireOrSkip } from '../support/require.js';
 import { bundleDriver, Driver, mountsBelow } from './child.js';
@@ -54,6 +55,7 @@ test('a mount that does not answer fails the run and is cleared away', async (ct
       await server.ask('serve', { place, flavour: redirects });
       await driver.ask('open', { kind: 'ovl', place, flavour: redirects });
       server.freeze();
+      await sleep(200); // a signal reaches the threads one by one
       const mkdir = { op: 'mkdir', path: { path: 'a' }, mode: 0o755 } as const;
       await expect(driver.ask('run', { operations: [mkdir], umask: 0 })).rejects.toThrow('no answer');
       await driver.kill([base]);

@@ -51,6 +51,16 @@ const found: { what: string; layer: TreeEntry[]; history?: Operation[]; operatio
       operations: [{ op: 'readdir', path: at('b/a/a') }],
     },
     {
+      what: 'an absolute redirect below an opaque directory leads on',
+      layer: [entry('a/b', directory), entry('c/c', directory)],
+      history: [
+        { op: 'mkdir', path: at('a/c'), mode: 0o755 },
+        { op: 'rename', from: at('c'), to: at('a/c/c'), flags: 0 },
+        { op: 'mkdir', path: at('a/a'), mode: 0o755 },
+      ],
+      operations: [{ op: 'rename', from: at('a/a'), to: at('a/c/c'), flags: 2 }],
+    },
+    {
       what: 'chown to nobody takes set-id bits away',
       layer: [entry('a', file(0, 0o6755)), entry('b', { type: 'fifo', mode: 0o4755 })],
       operations: [
