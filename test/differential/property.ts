@@ -8,6 +8,7 @@ import { testCase } from './arbitraries.js';
 import { sweep } from './child.js';
 import { Comparison } from './compare.js';
 import type { Flavour, SideKind } from './sides.js';
+import { seedOfRun } from '../support/seed.js';
 
 export interface Experiment {
   kinds: readonly [SideKind, SideKind];
@@ -38,7 +39,7 @@ export async function withBase<T>(on: 'disk' | 'tmpfs', use: (base: string) => P
 export async function findNoDifference({ kinds, flavour, on, users, runs, limitMs }: Experiment): Promise<void> {
   await withBase(on, async (base) => {
     const comparison = await Comparison.start(base, kinds, [flavour, flavour]);
-    const seed = Number(process.env.OVL_SEED ?? Math.floor(Math.random() * 0x7fffffff));
+    const seed = seedOfRun();
     const prefix = flavour.userxattr ? 'user.overlay.' : 'trusted.overlay.';
     const length = kinds.includes('ovl') ? 200 : 60;
     const limits = { prefix, renameWhiteout: !kinds.includes('core'), users: users === true, length } as const;

@@ -78,8 +78,17 @@ export function* read(stack: Stack, handle: OpenHandle, buffer: Uint8Array, posi
 export function* write(stack: Stack, handle: OpenHandle, buffer: Uint8Array, position: number): Operation<number> {
   const file = handle.writable;
   if (file === undefined) throw new FsError('EBADF', { syscall: 'write' });
-  if (!handle.flags.append) return yield* wait(file.write(buffer, position));
-  return yield* handle.inode.lock.hold(append(stack, handle, file, buffer));
+  // Also one at a position: it may move the end that an append has just looked up.
+  const operation = handle.flags.append ? append(stack, handle, file, buffer) : writeAt(file, buffer, position);
+  return yield* handle.inode.lock.hold(operation);
+}
+
+function* writeAt(file: UpperFile, buffer: Uint8Array, position: number): Operation<number> {
+  return yield* wait(file.write(buffer, position));
+}
+
+function* allocateIn(file: UpperFile, mode: AllocateMode, offset: number, length: number): Operation<void> {
+  yield* wait(file.allocate(mode, offset, length));
 }
 
 /** The end is looked up and written under the inode's lock, so that appends never overlap. */
@@ -103,7 +112,7 @@ export function* allocate(
 ): Operation<void> {
   if (handle.writable === undefined) throw new FsError('EBADF', { syscall: 'fallocate' });
   if (offset < 0 || length <= 0) throw new FsError('EINVAL', { syscall: 'fallocate' });
-  yield* wait(handle.writable.allocate(mode, offset, length));
+  yield* handle.inode.lock.hold(allocateIn(handle.writable, mode, offset, length));
 }
 
 export function* copyRange(

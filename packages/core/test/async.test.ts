@@ -136,6 +136,20 @@ describe('asynchronous layers', () => {
     }
   });
 
+  // Found by the property above: the end moved between an append's look at it and its write.
+  it('an append and a write past the old end leave one after the other', async () => {
+    for (let seed = 1; seed <= 100; seed++) {
+      const world = worldOf([{ f: file('123456') }]);
+      const driver = await openAsync(world, seed, 'forget');
+      await Promise.all([
+        apply(driver, { kind: 'append', path: '/f', text: 'x' }),
+        apply(driver, { kind: 'write', path: '/f', position: 1, text: 'abcdef' }),
+      ]);
+      const content = await driver.perform({ kind: 'read', path: '/f' });
+      expect(['1abcdefx', '1abcdef'], `seed ${seed}`).toContain(content);
+    }
+  });
+
   it('20 appends at the same time lose nothing', async () => {
     for (let seed = 1; seed <= 5; seed++) {
       const world = worldOf([{ log: file('lower|') }]);

@@ -16,6 +16,7 @@ import {
 } from '@ovl/core/testing';
 import type * as fc from 'fast-check';
 import { expect } from 'vitest';
+import { seedOfRun } from '../../../test/support/seed.js';
 
 const RUNS = Number(process.env.OVL_RUNS ?? 1);
 /** For tests that {@link parameters} may prolong, in milliseconds. */
@@ -23,11 +24,7 @@ export const TIMEOUT: { timeout: number } = { timeout: 60_000 * Math.max(1, RUNS
 
 /** `OVL_RUNS=10` runs every property ten times as often, `OVL_SEED=n` repeats one. */
 export function parameters<T>(numRuns: number): fc.Parameters<T> {
-  const { OVL_SEED } = process.env;
-  return {
-    numRuns: Math.ceil(numRuns * RUNS),
-    ...(OVL_SEED === undefined ? {} : { seed: Number(OVL_SEED) }),
-  };
+  return { numRuns: Math.ceil(numRuns * RUNS), seed: seedOfRun() };
 }
 
 /** The arbitraries of `@ovl/core/testing` know only a part of fast-check's interface; these are made by fast-check. */
