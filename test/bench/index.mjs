@@ -44,16 +44,23 @@ const lowers = {
   empty: join(root, 'empty'),
 };
 const workload = join(root, 'workload');
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => cleanUp().then(() => process.exit(130)));
+// The first signal ends it after the turn that runs, with a table of what there is; a second one at once.
+let stopped = false;
+for (const signal of ['SIGINT', 'SIGTERM'])
+  process.once(signal, () => {
+    stopped = true;
+    notes.push('stopped before its end');
+  });
 try {
   await prepare();
   const results = [];
-  for (const row of rows) results.push(...(await measure(row)));
+  for (const row of rows) if (!stopped) results.push(...(await measure(row)));
   progress('');
   report({ results, notes, sizes, asJson: values.json });
-  if (results.some(({ cells }) => Object.values(cells).some((cell) => cell.failure))) process.exitCode = 1;
+  if (stopped || results.some(({ cells }) => Object.values(cells).some((cell) => cell.failure))) process.exitCode = 1;
 } finally {
-  await cleanUp();
+  await detach(merged);
+  rmSync(root, { recursive: true, force: true, maxRetries: 5 });
 }
 
 async function prepare() {
@@ -72,6 +79,7 @@ async function measure(row) {
   const runs = values.runs ? Number(values.runs) : row.runs;
   for (let run = 0; run < runs; run++) {
     for (const system of systems) {
+      if (stopped && run > 0) return results;
       progress(`${row.labels[0]}, run ${run + 1} of ${runs}: ${system.name}`);
       for (const result of results) result.cells[system.name] ??= { seconds: [] };
       try {
@@ -126,11 +134,6 @@ async function work(passes, args) {
 function expect(seen, expected) {
   for (const [what, count] of Object.entries({ wrong: 0, ...expected }))
     if (seen[what] !== count) throw new Error(`${what}: ${seen[what]}, but there should be ${count}`);
-}
-
-async function cleanUp() {
-  await detach(merged);
-  rmSync(root, { recursive: true, force: true });
 }
 
 function chosen(all, nameOf, names) {

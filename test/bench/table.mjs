@@ -12,7 +12,7 @@ export function report({ results, notes, sizes, asJson }) {
   const summary = results.map(({ label, row, cells }) => {
     const systems = {};
     for (const [name, { seconds, failure }] of Object.entries(cells)) {
-      if (failure) systems[name] = { failure };
+      if (failure || seconds.length === 0) systems[name] = { failure: failure ?? 'not run' };
       else {
         const sorted = seconds.toSorted((a, b) => a - b);
         const amount = row.amount?.(sizes);
