@@ -21,7 +21,7 @@ export const setattr: Handler = (server) => {
   const { wire, overlay } = server;
   const valid = wire.u32(ARGUMENT);
   const namesNothing = (valid & CHANGES) === 0;
-  if (namesNothing && !ownsInode(server)) return getattr(server);
+  if (namesNothing && !mayWrite(server)) return getattr(server);
   // HANDLE_KILLPRIV_V2: the kernel asks for it at a truncation, and relies on us at every change of owner.
   const asksToClear = namesNothing || (valid & (Fattr.killSuidgid | Fattr.uid | Fattr.gid)) !== 0;
   const clear = asksToClear ? 'clear-set-id' : undefined;
@@ -29,12 +29,15 @@ export const setattr: Handler = (server) => {
 };
 
 /**
- * A request to change nothing is what `chown(path, -1, -1)` shows as, for which set-id bits go; the kernel checks no
- * permission then. It also comes before a write that takes the bits away, and which says so itself.
+ * A request to change nothing comes before a write that takes set-id bits away, and is also what `chown(path, -1, -1)`
+ * shows as, for which the kernel checks no permission. So it is for those who may write: they learn the new mode from the
+ * answer. Of a caller's groups only one is known; members by another take the bits away with the write itself.
  */
-function ownsInode({ wire, overlay, inode }: Server): boolean {
+function mayWrite({ wire, overlay, inode }: Server): boolean {
+  const { mode, uid, gid } = runSync(overlay.getattr(inode));
   const caller = wire.u32(Header.uid);
-  return caller === 0 || caller === runSync(overlay.getattr(inode)).uid;
+  if (caller === 0 || caller === uid) return true;
+  return (mode & (wire.u32(Header.gid) === gid ? 0o020 : 0o002)) !== 0;
 }
 
 /** `struct fuse_setattr_in`. A ctime is not taken over: it moves to now by itself. */
