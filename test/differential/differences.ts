@@ -15,11 +15,6 @@ export function canonical(operation: Operation, result: Result): Result {
   // Two names of one object: POSIX asks for nothing to happen. Where they are hard links of a lower object that can hold no
   // origin (a symbolic link, with userxattr), the kernel takes them for two objects, and fails when they turn out to be one.
   if (operation.op === 'rename' && 'errno' in result && result.errno === 'ESTALE') return { value: null };
-  // FUSE shows the server a request without content, which also comes before every write that takes set-id bits away; so
-  // it cannot refuse it, and leaves the bits alone.
-  if (operation.op === 'chown' && operation.uid === -1 && operation.gid === -1 && operation.as !== undefined) {
-    if ('errno' in result && result.errno === 'EPERM') return { value: null };
-  }
   return result;
 }
 

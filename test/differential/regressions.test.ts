@@ -69,11 +69,11 @@ const found: { what: string; layer: TreeEntry[]; history?: Operation[]; operatio
       ],
     },
     {
-      what: 'chown to nobody by a stranger takes no set-id bits away; a write does',
-      layer: [entry('a', file(0, 0o6755)), entry('b', file(0, 0o6777))],
+      what: 'a write takes set-id bits away at once',
+      layer: [entry('b', file(0, 0o6777)), entry('d', { type: 'directory', mode: 0o777, opaque: false })],
       operations: [
-        { op: 'chown', path: at('a'), uid: -1, gid: -1, as: 1000 },
         { op: 'append', path: at('b'), length: 5, fill: 1, as: 1000 },
+        { op: 'link', from: at('b'), to: at('d/c'), as: 1000 }, // allowed for files without set-id bits only
       ],
     },
     {
@@ -102,7 +102,7 @@ for (const kind of ['core', 'ovl'] as const) {
 const given = process.env.OVL_CASE;
 if (given !== undefined) {
   test('the case that OVL_CASE names', { timeout: 120_000 }, async () => {
-    const text = readFileSync(given as string, 'utf8').replaceAll('__proto__:null,', '');
+    const text = readFileSync(given as string, 'utf8').replaceAll(/__proto__:null,?/g, '');
     const [only] = JSON.parse(text) as [Case];
     const flavour = {
       userxattr: process.env.OVL_FLAVOUR === 'userxattr',
