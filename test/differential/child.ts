@@ -15,27 +15,34 @@ const packages = new URL('../../packages', import.meta.url).pathname;
 const REQUEST_MS = 60_000;
 const run = promisify(execFile);
 
-/** The driver as one file; returns its path. Lies in a directory of its own, which the caller removes. */
-export async function bundleDriver(): Promise<{ file: string; remove(): void }> {
+/** A driver as one file; returns its path. Lies in a directory of its own, which the caller removes. */
+export async function bundleDriver(
+  entry: URL = new URL('./driver.ts', import.meta.url),
+): Promise<{ file: string; remove(): void }> {
   const folder = mkdtempSync(join(tmpdir(), 'ovl-driver-'));
   const file = join(folder, 'driver.mjs');
   const koffi = createRequire(join(packages, 'node/src/libc.ts')).resolve('koffi');
   await build({
-    entryPoints: [new URL('./driver.ts', import.meta.url).pathname],
+    entryPoints: [entry.pathname],
     outfile: file,
     bundle: true,
     platform: 'node',
     format: 'esm',
     target: 'es2023',
     sourcemap: 'inline',
-    alias: { '@ovl/core': join(packages, 'core/src/index.ts'), koffi },
+    alias: {
+      '@ovl/core/testing': join(packages, 'core/src/testing/index.ts'),
+      '@ovl/core': join(packages, 'core/src/index.ts'),
+      koffi,
+    },
     external: [koffi],
     logLevel: 'error',
   });
   return { file, remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-export class Driver {
+/** `R`: what it can be asked, name → [argument, answer]. */
+export class Driver<R extends { [K in keyof R]: [unknown, unknown] } = Requests> {
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   readonly #timeoutMs: number;
@@ -67,11 +74,11 @@ export class Driver {
     this.#child.kill('SIGSTOP');
   }
 
-  async ask<K extends keyof Requests>(method: K, argument: Requests[K][0]): Promise<Requests[K][1]> {
+  async ask<K extends keyof R & string>(method: K, argument: R[K][0]): Promise<R[K][1]> {
     const id = this.#nextId++;
     let timer: NodeJS.Timeout | undefined;
     try {
-      return await new Promise<Requests[K][1]>((resolve, reject) => {
+      return await new Promise<R[K][1]>((resolve, reject) => {
         this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
         const tooLate = (): void => reject(new Error(`no answer to "${method}" in ${this.#timeoutMs} ms`));
         timer = setTimeout(tooLate, this.#timeoutMs);

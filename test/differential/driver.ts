@@ -7,7 +7,8 @@ import { buildLayer } from './build-layer.js';
 import type { Calls } from './calls.js';
 import { Executor, type InoLabels, snapshot } from './execute.js';
 import { KernelCalls } from './kernel-calls.js';
-import type { Reply, Request, Requests } from './protocol.js';
+import type { Requests } from './protocol.js';
+import { respond } from './respond.js';
 import { type Flavour, openSide, type Opened, serve } from './sides.js';
 
 let opened: Opened | undefined;
@@ -20,7 +21,7 @@ function current(): Calls {
   return opened.calls;
 }
 
-const handlers: { [K in keyof Requests]: (argument: Requests[K][0]) => Requests[K][1] | Promise<Requests[K][1]> } = {
+respond<Requests>({
   build({ root, entries, prefix }) {
     buildLayer(root, entries, prefix);
   },
@@ -64,7 +65,7 @@ const handlers: { [K in keyof Requests]: (argument: Requests[K][0]) => Requests[
       calls.end();
     }
   },
-};
+});
 
 /**
  * Inode numbers of the lower objects. Those with several names get new ones when one of these is copied up; and with
@@ -100,18 +101,3 @@ const DIRECTORY = {
   append: false,
   directory: true,
 };
-
-process.on('message', (request: Request) => {
-  void answer(request).then((reply) => process.send?.(reply));
-});
-// The tests have gone: whatever is still open is theirs to sweep.
-process.on('disconnect', () => process.exit());
-
-async function answer({ id, method, argument }: Request): Promise<Reply> {
-  try {
-    const value = await (handlers[method] as (argument: unknown) => unknown)(argument);
-    return { id, value };
-  } catch (error) {
-    return { id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
-  }
-}

@@ -16,10 +16,4 @@ export interface Requests {
   look: [{ root: string }, Seen[]];
 }
 
-export interface Request {
-  id: number;
-  method: keyof Requests;
-  argument: unknown;
-}
-
 export type Reply = { id: number; value: unknown } | { id: number; error: string };

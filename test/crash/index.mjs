@@ -1,0 +1,74 @@
+// kill -9 of the daemon, many times: `pnpm crash --help`.
+import { parseArgs } from 'node:util';
+import { createServer } from 'vite';
+
+const usage = `Usage: pnpm crash [--runs N] [--seed N] [--only WORLD]
+
+Kills the daemon of a real mount at random moments of a random workload, mounts the same directories again, and checks
+that everything answered is there and nothing is half done; then that the kernel's overlayfs shows the same. Needs root,
+/dev/fuse and a build.
+
+Options:
+  --runs N      how many kills (default 200)
+  --seed N      where the randomness starts (default: another one each time; it is printed)
+  --only WORLD  only the layers and operations of this number, again and again: what a failure names
+  --help        print this
+
+Exit codes: 0 all is well, 1 something was lost or half done, 2 wrong usage`;
+
+const options = {
+  runs: { type: 'string' },
+  seed: { type: 'string' },
+  only: { type: 'string' },
+  help: { type: 'boolean' },
+};
+
+function fail(message) {
+  console.error(`crash: ${message}; see --help`);
+  process.exit(2);
+}
+
+function read() {
+  try {
+    return parseArgs({ options, args: process.argv.slice(2).filter((arg) => arg !== '--') }).values;
+  } catch (error) {
+    return fail(error.message.split('\n')[0]);
+  }
+}
+
+function number(name, text, fallback) {
+  if (text === undefined) return fallback;
+  return /^\d{1,9}$/.test(text) ? Number(text) : fail(`--${name} takes a number, not '${text}'`);
+}
+
+const values = read();
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
+if (process.getuid?.() !== 0) fail('this takes root');
+const kills = number('runs', values.runs, 200);
+const seed = number('seed', values.seed, Math.floor(Math.random() * 1e9));
+const only = number('only', values.only, undefined);
+
+const root = new URL('../..', import.meta.url).pathname;
+const server = await createServer({
+  root,
+  configFile: `${root}/vitest.config.ts`,
+  logLevel: 'error',
+  server: { middlewareMode: true, watch: null, ws: false, hmr: false },
+  optimizeDeps: { noDiscovery: true },
+  appType: 'custom',
+});
+try {
+  const { campaign } = await server.ssrLoadModule('/test/crash/campaign.ts');
+  console.log(`${kills} kills, seed ${seed}`);
+  const started = performance.now();
+  await campaign({ kills, seed, only, log: (line) => console.log(line) });
+  console.log(`all is well, in ${((performance.now() - started) / 1000).toFixed(0)} s`);
+} catch (error) {
+  console.error(error.name === 'Error' && error.cause === undefined ? error : error.message);
+  process.exitCode = 1;
+} finally {
+  await server.close();
+}

@@ -1,0 +1,205 @@
+/**
+ * What the clients of a mount do while its daemon is killed, and what they may then find: small trees, on which everything
+ * happens, and large files, whose copy-up is what is cut off.
+ */
+import { DT_LNK } from '@ovl/core';
+import {
+  apply,
+  type Arbitrary,
+  arbitraryLayers,
+  arbitraryOperations,
+  canonical,
+  concrete,
+  DEFAULT_OPTIONS,
+  type FileOperation,
+  Model,
+  type ObjectSpec,
+  type Result,
+  snapshot,
+  type TreeSpec,
+} from '@ovl/core/testing';
+import * as fc from 'fast-check';
+import type { Driver } from '../differential/child.js';
+import { LargeModel } from './large.js';
+import type { LargeFile, Place, Requests } from './protocol.js';
+
+/** A sequence of operations on what is there now. */
+export interface Attempt {
+  operations: FileOperation[];
+  /** What each must answer. */
+  results: Result[];
+  /** The view after the first `count` of them, as {@link Workload.view} gives it. */
+  expected(count: number): Promise<unknown>;
+  /** Goes on from there. */
+  settle(count: number): void;
+  /** The longest that one operation may take, roughly. */
+  stepUs: number;
+}
+
+export interface Workload {
+  /** Makes the lower directories `root/0`, `root/1` …, topmost first; returns how many. */
+  layers: number;
+  build(client: Driver<Requests>, roots: readonly string[]): Promise<void>;
+  attempt(index: number): Promise<Attempt>;
+  view(client: Driver<Requests>, place: Place, by: 'ovl' | 'kernel'): Promise<unknown>;
+}
+
+/** No devices: a write through one would reach the machine's own. */
+const OPTIONS = { ...DEFAULT_OPTIONS, devices: false };
+
+function given<T>(arbitrary: Arbitrary<T>): fc.Arbitrary<T> {
+  return arbitrary as fc.Arbitrary<T>;
+}
+
+function sample<T>(arbitrary: fc.Arbitrary<T>, seed: number): T {
+  return fc.sample(arbitrary, { seed, numRuns: 1 })[0] as T;
+}
+
+/** Only marks that the kernel knows too. */
+function kernelForm(tree: TreeSpec): TreeSpec {
+  const convert = (spec: ObjectSpec): ObjectSpec => {
+    if (spec.type === 'whiteout') return { ...spec, form: 'device' };
+    if (spec.type !== 'directory') return spec;
+    const { opaque, ...rest } = spec;
+    const directory = { ...rest, entries: kernelForm(spec.entries) };
+    return opaque === undefined || opaque === 'x' ? directory : { ...directory, opaque: 'y' };
+  };
+  return Object.fromEntries(Object.entries(tree).map(([name, spec]) => [name, convert(spec)]));
+}
+
+/** What one system call can do: between two there would be a view that is neither old nor new. */
+function oneCall(op: FileOperation): FileOperation {
+  if (op.kind === 'create') return { ...op, uid: 0, gid: 0 };
+  return op.kind === 'mkdir' ? { ...op, uid: 0, gid: 0, mode: op.mode & 0o777 } : op;
+}
+
+const isOnHandle = (op: FileOperation): boolean =>
+  ('path' in op && op.path.startsWith('@')) || ('from' in op && op.from.startsWith('@'));
+
+/** The system follows symbolic links, perhaps out of the mount; the model follows none. */
+function followsLink(model: Model, op: FileOperation): boolean {
+  const links = model.paths().filter(({ type }) => type === DT_LNK);
+  const paths = Object.values(op).filter((value) => typeof value === 'string' && value.startsWith('/')) as string[];
+  const alsoLast = op.kind === 'truncate' || op.kind.endsWith('xattr'); // user.* attributes are not for links
+  return links.some(({ path }) => paths.some((at) => at.startsWith(`${path}/`) || (alsoLast && at === path)));
+}
+
+const LOOKING = new Set(['stat', 'read', 'readdir', 'readlink', 'getxattr', 'listxattr', 'pread']);
+
+/** Random operations on small random trees. */
+export class TreeWorkload implements Workload {
+  readonly #seed: number;
+  readonly #trees: TreeSpec[];
+  #model: Model;
+
+  constructor(seed: number) {
+    this.#seed = seed;
+    this.#trees = sample(given(arbitraryLayers(fc, OPTIONS)), seed).map(kernelForm);
+    this.#model = new Model(this.#trees);
+  }
+
+  get layers(): number {
+    return this.#trees.length;
+  }
+
+  async build(client: Driver<Requests>, roots: readonly string[]): Promise<void> {
+    for (const [i, root] of roots.entries()) await client.ask('build', { root, tree: this.#trees[i] as TreeSpec });
+  }
+
+  async attempt(index: number): Promise<Attempt> {
+    const patterns = sample(given(arbitraryOperations(fc, { min: 80, max: 160 }, OPTIONS)), this.#seed + index * 7919);
+    const models = [this.#model.clone()];
+    const operations: FileOperation[] = [];
+    const results: Result[] = [];
+    for (const pattern of patterns.filter((op) => !isOnHandle(op) && !LOOKING.has(op.kind)).map(oneCall)) {
+      const next = (models.at(-1) as Model).clone();
+      const operation = concrete(next.paths(), pattern);
+      if (followsLink(next, operation)) continue;
+      const result = await apply(next, operation);
+      if ('error' in result && results.length % 4 > 0) continue; // what fails may leave no trace, but it is not the subject
+      operations.push(operation);
+      results.push(result);
+      models.push(next);
+    }
+    const after = (count: number): Model => {
+      const model = (models[count] as Model).clone();
+      model.closeAll();
+      return model;
+    };
+    return {
+      operations,
+      results,
+      expected: async (count) => canonical(await snapshot(after(count))),
+      settle: (count) => {
+        this.#model = after(count);
+      },
+      stepUs: 400,
+    };
+  }
+
+  async view(client: Driver<Requests>, place: Place, by: 'ovl' | 'kernel'): Promise<unknown> {
+    return canonical(await client.ask('view', { place, by }));
+  }
+}
+
+const LARGE_BYTES = 24 << 20;
+
+/** Changes of large files: the first one of each copies it up. */
+export class LargeWorkload implements Workload {
+  readonly layers = 1;
+  readonly #seed: number;
+  readonly #files: LargeFile[];
+  #model: LargeModel;
+
+  constructor(seed: number) {
+    this.#seed = seed;
+    this.#files = [1, 2, 3, 4, 5].map((n) => ({ name: `large${n}`, bytes: LARGE_BYTES + n * 1000, seed: seed + n }));
+    this.#model = new LargeModel(this.#files);
+  }
+
+  async build(client: Driver<Requests>, [root]: readonly string[]): Promise<void> {
+    await client.ask('buildLarge', { root: root as string, files: this.#files });
+  }
+
+  /** Two changes of a file that has had none. */
+  attempt(index: number): Promise<Attempt> {
+    const { name } = this.#files[index % this.#files.length] as LargeFile;
+    const path = fc.constant(`/${name}`);
+    const at = fc.integer({ min: 0, max: LARGE_BYTES - 10 });
+    const change = fc.oneof<fc.Arbitrary<FileOperation>[]>(
+      fc.record({ kind: fc.constant('write'), path, position: at, text: fc.constant('written') }),
+      fc.record({ kind: fc.constant('append'), path, text: fc.constant('appended') }),
+      fc.record({ kind: fc.constant('truncate'), path, size: at }),
+      fc.record({ kind: fc.constant('chmod'), path, mode: fc.constantFrom(0o600, 0o444, 0o4755) }),
+    );
+    const move = fc.record({ kind: fc.constant('rename'), from: path, to: fc.constant(`/${name}+`) });
+    const operations: FileOperation[] = sample(
+      fc.oneof(fc.tuple(change, change), fc.tuple(change, move), fc.tuple(move)),
+      this.#seed + index * 7919,
+    );
+    const models = [this.#model];
+    for (const operation of operations) {
+      const next = (models.at(-1) as LargeModel).clone();
+      next.perform(operation);
+      models.push(next);
+    }
+    const results = operations.map(({ kind }, i): Result => {
+      const op = operations[i];
+      const length = op !== undefined && 'text' in op ? op.text.length : undefined;
+      return { ok: kind === 'write' || kind === 'append' ? length : undefined };
+    });
+    return Promise.resolve({
+      operations,
+      results,
+      expected: (count) => Promise.resolve((models[count] as LargeModel).view()),
+      settle: (count) => {
+        this.#model = models[count] as LargeModel;
+      },
+      stepUs: 60_000,
+    });
+  }
+
+  view(client: Driver<Requests>, place: Place, by: 'ovl' | 'kernel'): Promise<unknown> {
+    return client.ask('largeView', { place, by });
+  }
+}
