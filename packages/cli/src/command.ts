@@ -27,6 +27,8 @@ export interface Command {
   /** Paragraphs between usage and options. */
   description: string;
   options: Option[];
+  /** Further lists, after the options: a heading, and rows of a word and what it does, or one paragraph. */
+  sections?: { title: string; rows: [word: string, does: string][] | string }[];
   /** Each a line to type and what it does. */
   examples: [line: string, does: string][];
   /** Exit codes besides 0 and 2 (usage). */
@@ -76,6 +78,11 @@ export function helpOf(command: Command): string {
     '',
     'Options:',
     ...columns(flags),
+    ...(command.sections ?? []).flatMap(({ title, rows }) => [
+      '',
+      `${title}:`,
+      ...(typeof rows === 'string' ? [rows] : columns(rows)),
+    ]),
     '',
     'Examples:',
     ...command.examples.flatMap(([line, does]) => [`  ${line}`, `      ${does}`]),

@@ -56,6 +56,7 @@ function* copyUpOne(stack: Stack, inode: Inode, length: number | undefined): Ope
     yield* copyXattrs(stack, { layer: index, node }, staged.node);
     const hasOrigin = !brokenLink && (yield* recordOrigin(stack, { layer: index, node }, staged.node));
     yield* restoreAttributes(upper, staged.node, attributes);
+    if (stack.fsync === 'strict') yield* syncObject(upper, staged.node, attributes.mode);
     linked = yield* stack.namespace.hold(linkCopy(stack, inode, staged.node, hasOrigin));
     inode.hasOrigin = hasOrigin;
   } finally {
@@ -123,6 +124,18 @@ export function* restoreAttributes(upper: UpperLayer, node: LayerNode, attribute
   yield* wait(upper.setattr(node, isSymlink(attributes.mode) ? change : { ...change, mode: attributes.mode & 0o7777 }));
 }
 
+/** Makes a file or directory durable with its attributes. What is neither cannot be opened. */
+function* syncObject(upper: UpperLayer, node: LayerNode, mode: number): Operation<void> {
+  if (isDirectory(mode)) yield* wait(upper.fsyncdir(node));
+  if (!isRegular(mode)) return;
+  const file = yield* wait(upper.open(node));
+  try {
+    yield* wait(file.fsync('all'));
+  } finally {
+    yield* wait(file.close());
+  }
+}
+
 function* copyData(stack: Stack, inode: Inode, target: LayerNode, length: number): Operation<void> {
   if (length === 0) return;
   const source = yield* dataOf(stack, inode);
@@ -137,7 +150,7 @@ function* copyBytes(stack: Stack, source: Real, target: LayerNode, length: numbe
     try {
       const copied = upper.copyData !== undefined && (yield* wait(upper.copyData(from, to, length)));
       if (!copied) yield* copySegments(upper, target, from, to, length);
-      if (stack.durableCopyUp) yield* wait(to.fsync('data'));
+      if (stack.fsync !== 'volatile') yield* wait(to.fsync('data'));
     } finally {
       yield* wait(to.close());
     }

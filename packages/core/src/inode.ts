@@ -24,8 +24,11 @@ export interface OverlayOptions<M extends Mode = Mode> {
   redirectDir?: 'on' | 'follow' | 'nofollow';
   /** Where overlay attributes are read without an upper. Default "trusted.overlay.". */
   xattrPrefix?: XattrPrefix;
-  /** What copy-up makes durable before the new file is visible: its data ("auto", the default) or nothing ("volatile"). */
-  fsync?: 'auto' | 'volatile';
+  /**
+   * What copy-up makes durable before its result is visible: a file's data ("auto", the default), files and directories
+   * with their attributes ("strict"), or nothing ("volatile").
+   */
+  fsync?: 'auto' | 'strict' | 'volatile';
 }
 
 /** An object in a layer. */
@@ -128,7 +131,7 @@ export class Stack {
   readonly firstLower: number;
   readonly prefix: XattrPrefix;
   readonly redirectDir: 'on' | 'follow' | 'nofollow';
-  readonly durableCopyUp: boolean;
+  readonly fsync: 'auto' | 'strict' | 'volatile';
   /** Serialises changes of names. */
   readonly namespace: Mutex = new Mutex();
   /** Upper files with several names, by device and inode number. */
@@ -151,7 +154,7 @@ export class Stack {
     this.firstLower = first === undefined ? 0 : 1;
     this.prefix = upper?.xattrPrefix ?? xattrPrefix ?? 'trusted.overlay.';
     this.redirectDir = redirectDir ?? (this.prefix === 'user.overlay.' ? 'follow' : 'on');
-    this.durableCopyUp = fsync !== 'volatile';
+    this.fsync = fsync ?? 'auto';
   }
 
   /** The layer whose file system the overlay reports. */

@@ -47,7 +47,7 @@ import {
   unlinkatOrErrno,
   utimensat,
 } from './syscalls.js';
-import { type GuardedDirectory, checkIncompatible, checkKernelMounts, checkPlacement, lock } from './upper-guard.js';
+import { type GuardedDirectory, checkKernelMounts, checkPlacement, lock } from './upper-guard.js';
 import { WorkDirectory } from './work-dir.js';
 
 export interface HostUpperOptions {
@@ -58,13 +58,21 @@ export interface HostUpperOptions {
   userxattr?: boolean;
 }
 
+export interface HostUpperLayer extends UpperLayer<'sync'> {
+  /**
+   * Leaves the mark that keeps others (and the kernel) from using the directories until somebody removes
+   * `<work>/work/incompat/volatile`. For who will make nothing durable; to be called before the first change.
+   */
+  markVolatile(): void;
+}
+
 /**
  * Opens a writable layer and locks its directories. Throws EBUSY when somebody has one of them, EXDEV when they lie on
- * different file systems, EINVAL when one contains the other or an unclean volatile mount left its mark, EOPNOTSUPP when
+ * different file systems, EINVAL when one contains the other or a volatile mount left its mark, EOPNOTSUPP when
  * the file system lacks what an upper needs. The messages say what to do. The process's umask at this time should be 0
  * (syscalls.ts), or every object whose mode it would cut takes the longer way through the work directory.
  */
-export function hostUpper(options: HostUpperOptions): UpperLayer<'sync'> {
+export function hostUpper(options: HostUpperOptions): HostUpperLayer {
   const upper: GuardedDirectory = { path: options.upper, fd: openat(AT_FDCWD, options.upper, O_RDONLY | O_DIRECTORY) };
   let work: GuardedDirectory | undefined;
   let inner: WorkDirectory | undefined;
@@ -74,7 +82,6 @@ export function hostUpper(options: HostUpperOptions): UpperLayer<'sync'> {
     lock(upper);
     lock(work);
     checkKernelMounts(upper, work);
-    checkIncompatible(work);
     inner = new WorkDirectory(work.fd, work.path);
     inner.checkSupport();
     const trusted = options.userxattr !== true && inner.allowsTrusted();
@@ -87,7 +94,7 @@ export function hostUpper(options: HostUpperOptions): UpperLayer<'sync'> {
   }
 }
 
-class HostUpper extends HostLayer implements UpperLayer<'sync'> {
+class HostUpper extends HostLayer implements HostUpperLayer {
   readonly xattrPrefix: 'trusted.overlay.' | 'user.overlay.';
   readonly #upper: GuardedDirectory;
   readonly #workLock: GuardedDirectory;
@@ -294,6 +301,10 @@ class HostUpper extends HostLayer implements UpperLayer<'sync'> {
 
   sync(): void {
     syncfs(this.#upper.fd);
+  }
+
+  markVolatile(): void {
+    this.#work.markVolatile();
   }
 
   override close(): void {

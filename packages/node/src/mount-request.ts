@@ -2,13 +2,13 @@
  * From options to a request: every path made absolute and free of symbolic links, everything checked that can be checked
  * before a daemon is started. Each complaint is one line that says what, where, and what to do.
  */
-import { mkdirSync, readFileSync, realpathSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { maySysAdmin } from './fuse/mount.js';
 import { ExitCode, MountError } from './mount-error.js';
 import { type Mount, isOvl, mountAt, readMounts } from './mountinfo.js';
-import type { MountOptions, TransportName } from './options.js';
+import type { LabelName, MountOptions, MountSettings, TransportName } from './options.js';
 import { AT_FDCWD, O_DIRECTORY, O_PATH, close, mountOf, openat } from './syscalls.js';
 import type { AttachRequest, MountFlag } from './transport.js';
 
@@ -28,11 +28,18 @@ export interface LayerRequest {
   /** Lowers (by index) that reach the mountpoint, so that they must not look through it. */
   covered: number[];
   upper: { upper: string; work: string } | undefined;
+  /** Whether upper and work directory are removed after the mount. */
+  vanishes: boolean;
   /** The namespace of overlay attributes; undefined for what the upper supports best. */
   userxattr: boolean | undefined;
-  redirectDir: 'on' | 'follow' | 'nofollow' | undefined;
-  volatile: boolean;
+  redirectDir: MountSettings['redirectDir'];
+  fsync: MountSettings['fsync'];
   timeout: number | undefined;
+  staticNlink: boolean;
+  acl: MountSettings['acl'];
+  xattrs: MountSettings['xattrs'];
+  /** Where only the owner and root are served: the owner. */
+  owner: number | undefined;
 }
 
 /** A checked request, and the way back from what checking it made. */
@@ -83,7 +90,8 @@ export function prepareMount(options: MountOptions): PreparedMount {
       fsname: options.fsname ?? 'ovl',
       subtype: options.subtype ?? 'ovl',
       flags: mountFlags(options, readOnly),
-      allow: options.allow ?? (process.geteuid?.() === 0 ? 'other' : 'owner'),
+      allow: (options.allow ?? (process.geteuid?.() === 0 ? 'other' : 'owner')) === 'owner' ? 'owner' : 'other',
+      labels: checkLabels(options.labels ?? {}),
     },
     layers: {
       mountpoint: mountpoint.path,
@@ -92,10 +100,15 @@ export function prepareMount(options: MountOptions): PreparedMount {
         mountpoint.path !== layer.path && contains(layer, mountpoint) ? [index] : [],
       ),
       upper: upper === undefined || work === undefined ? undefined : { upper: upper.path, work: work.path },
+      vanishes: tmp !== undefined,
       userxattr: options.userxattr ?? (readOnly && !readsTrusted() ? true : undefined),
       redirectDir: options.redirectDir,
-      volatile: options.volatile === true,
+      fsync: options.fsync,
       timeout: options.timeout,
+      staticNlink: options.staticNlink === true,
+      acl: options.acl,
+      xattrs: options.xattrs,
+      owner: options.allow === 'root' ? (process.geteuid?.() ?? 0) : undefined,
     },
     tmp: tmp?.path,
   };
@@ -251,6 +264,19 @@ function occupiedBy(path: string): MountError {
   );
 }
 
+/** The kernel takes them only where SELinux is active; elsewhere it says no more than EINVAL. */
+function checkLabels(labels: NonNullable<MountSettings['labels']>): AttachRequest['labels'] {
+  const given = Object.entries(labels) as [LabelName, string][];
+  for (const [name, value] of given) {
+    if (!existsSync('/sys/fs/selinux/enforce')) {
+      const advice = 'SELinux is not active on this system, so leave it out';
+      throw new MountError(ExitCode.usage, `option '${name}' cannot work: ${advice}`);
+    }
+    if (value.includes('"')) throw new MountError(ExitCode.usage, `option '${name}' has a quotation mark in its value`);
+  }
+  return given;
+}
+
 function mountFlags(options: MountOptions, readOnly: boolean): MountFlag[] {
   const privileged = process.geteuid?.() === 0 || maySysAdmin();
   const flags: MountFlag[] = [];
@@ -259,6 +285,8 @@ function mountFlags(options: MountOptions, readOnly: boolean): MountFlag[] {
   if (!(options.dev ?? privileged)) flags.push('nodev');
   if (options.exec === false) flags.push('noexec');
   if (options.sync === true) flags.push('sync');
+  if (options.dirsync === true) flags.push('dirsync');
+  if (options.nosymfollow === true) flags.push('nosymfollow');
   if (options.atime !== undefined) flags.push(options.atime);
   if (options.nodiratime === true) flags.push('nodiratime');
   return flags;

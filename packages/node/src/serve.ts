@@ -9,7 +9,7 @@ import { CoveredLayer } from './covered-layer.js';
 import { Server, type ServerOptions } from './fuse/server.js';
 import { serve } from './fuse/session.js';
 import { hostLayer } from './host-layer.js';
-import { type HostUpperOptions, hostUpper } from './host-upper.js';
+import { type HostUpperLayer, hostUpper } from './host-upper.js';
 import type { LayerRequest } from './mount-request.js';
 
 export interface ServeRequest {
@@ -28,21 +28,34 @@ export type ServeEvent =
   | { kind: 'ended' }
   | { kind: 'failed'; message: string; code: string | undefined };
 
-function openOverlay(request: LayerRequest): { overlay: Overlay<'sync'>; userxattr: boolean } {
-  const { lower, covered, mountpoint, upper, userxattr, redirectDir, volatile } = request;
+interface OpenedOverlay {
+  overlay: Overlay<'sync'>;
+  upper: HostUpperLayer | undefined;
+  userxattr: boolean;
+}
+
+function openOverlay(request: LayerRequest): OpenedOverlay {
+  const { lower, covered, mountpoint, upper, userxattr, redirectDir, fsync } = request;
   const layers = lower.map((path, index) =>
     covered.includes(index) ? new CoveredLayer(path, mountpoint) : hostLayer(path),
   );
   const options: Parameters<typeof Overlay.open<'sync'>>[0] = { lower: layers };
-  if (upper !== undefined) {
-    const upperOptions: HostUpperOptions = upper;
-    options.upper = hostUpper(userxattr === undefined ? upperOptions : { ...upperOptions, userxattr });
-  }
+  const opened = upper === undefined ? undefined : hostUpper(userxattr === undefined ? upper : { ...upper, userxattr });
+  if (opened !== undefined) options.upper = opened;
   if (userxattr === true) options.xattrPrefix = 'user.overlay.';
   if (redirectDir !== undefined) options.redirectDir = redirectDir;
-  if (volatile) options.fsync = 'volatile';
+  if (fsync !== undefined) options.fsync = fsync;
   const prefix = options.upper?.xattrPrefix ?? options.xattrPrefix;
-  return { overlay: runSync(Overlay.open(options)), userxattr: prefix === 'user.overlay.' };
+  return { overlay: runSync(Overlay.open(options)), upper: opened, userxattr: prefix === 'user.overlay.' };
+}
+
+function serverOptions({ fsync, timeout, staticNlink, acl, xattrs, owner }: LayerRequest): ServerOptions {
+  const options: ServerOptions = { volatile: fsync === 'volatile', staticNlink };
+  if (timeout !== undefined) options.timeout = timeout;
+  if (acl !== undefined) options.acl = acl;
+  if (xattrs !== undefined) options.xattrs = xattrs;
+  if (owner !== undefined) options.owner = owner;
+  return options;
 }
 
 function main(port: MessagePort, { layers, log }: ServeRequest): void {
@@ -53,15 +66,17 @@ function main(port: MessagePort, { layers, log }: ServeRequest): void {
     port.close();
   };
   try {
-    const { overlay, userxattr } = openOverlay(layers);
-    const options: ServerOptions = { volatile: layers.volatile };
-    if (layers.timeout !== undefined) options.timeout = layers.timeout;
+    const { overlay, upper, userxattr } = openOverlay(layers);
+    const options = serverOptions(layers);
     // Straight to the descriptor: the thread's own console needs the event loop, which the serving loop never enters.
     if (log === 'stderr') options.log = (line) => void writeSync(2, `ovl: ${line}\n`);
     const server = new Server(overlay, options);
     port.once('message', (command: ServeCommand) => {
       try {
-        if (command.kind === 'serve') serve(command.fd, server, { live: () => post({ kind: 'live' }) });
+        if (command.kind === 'serve') {
+          if (layers.fsync === 'volatile' && !layers.vanishes) upper?.markVolatile();
+          serve(command.fd, server, { live: () => post({ kind: 'live' }) });
+        }
         server.close();
         post({ kind: 'ended' });
         port.close();

@@ -89,6 +89,7 @@ const c = {
   lseek: bind<FdCall>('int64_t lseek(int, int64_t, int)'),
   fsync: bind<FdCall>('int fsync(int)'),
   fdatasync: bind<FdCall>('int fdatasync(int)'),
+  syncFileRange: bind<FdCall>('int sync_file_range(int, int64_t, int64_t, uint)'),
   syncfs: bind<FdCall>('int syncfs(int)'),
   copyFileRange: bind<(from: number, fromAt: Uint8Array, to: number, toAt: Uint8Array, n: number, f: number) => number>(
     'int64_t copy_file_range(int, void *, int, void *, uint64_t, uint)',
@@ -265,6 +266,16 @@ export function fsync(fd: number): void {
 
 export function fdatasync(fd: number): void {
   checked(c.fdatasync(fd), 'fdatasync');
+}
+
+const SYNC_FILE_RANGE_WAIT_BEFORE = 1;
+
+/**
+ * Throws what writing back the file's data has failed with since it was opened, without writing or waiting for anything:
+ * nothing is ever under way in the range that it waits for.
+ */
+export function checkWriteback(fd: number): void {
+  checked(c.syncFileRange(fd, 2 ** 62, 4096, SYNC_FILE_RANGE_WAIT_BEFORE), 'sync_file_range');
 }
 
 /** `fd` may be anything on the file system but an O_PATH descriptor. */

@@ -3,7 +3,7 @@
  * (a FUSE library, where there is no such device) has to offer the same.
  */
 import { directTransport } from './fuse/mount.js';
-import type { TransportName } from './options.js';
+import type { LabelName, TransportName } from './options.js';
 
 export interface AttachRequest {
   /** Absolute, without symbolic links. */
@@ -13,6 +13,8 @@ export interface AttachRequest {
   /** The option words that `mount` knows too: ro, nosuid, noatime … */
   flags: readonly MountFlag[];
   allow: 'owner' | 'other';
+  /** SELinux labels for the kernel; without quotation marks. */
+  labels: readonly (readonly [LabelName, string])[];
 }
 
 export type MountFlag =
@@ -21,6 +23,8 @@ export type MountFlag =
   | 'nodev'
   | 'noexec'
   | 'sync'
+  | 'dirsync'
+  | 'nosymfollow'
   | 'noatime'
   | 'nodiratime'
   | 'relatime'

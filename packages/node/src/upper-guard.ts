@@ -1,25 +1,21 @@
 /**
  * What must hold before an upper and its work directory may be written: they lie on one mount, neither inside the other;
  * nobody else has them, neither another process of ours (flock) nor the kernel's overlayfs (mountinfo; it locks nothing
- * that we could see); and no earlier mount left a mark that the contents may not be trusted.
+ * that we could see). Marks that the contents may not be trusted are work-dir.ts's.
  */
 import { readFileSync, statSync } from 'node:fs';
 import type { Attributes } from '@ovl/core';
-import { readEntries } from './host-readdir.js';
 import { refusal } from './refusal.js';
 import {
   LOCK_EX,
   LOCK_NB,
   O_DIRECTORY,
-  O_NOFOLLOW,
   O_PATH,
-  O_RDONLY,
   close,
   errorOf,
   flockOrErrno,
   mountOf,
   openat,
-  openatOrErrno,
   statxFd,
 } from './syscalls.js';
 
@@ -121,23 +117,4 @@ export function kernelOverlayDirectories(mountInfo: string): { path: string; mou
 
 function unescapeOctal(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
-}
-
-/** Throws EINVAL if `<work>/incompat` holds anything: what its entries stand for is not to be ignored. */
-export function checkIncompatible(work: GuardedDirectory): void {
-  const fd = openatOrErrno(work.fd, 'incompat', O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (fd === -2) return; // ENOENT
-  if (fd < 0) throw errorOf(-fd, 'openat', `${work.path}/incompat`);
-  try {
-    for (const { name } of readEntries(fd)) {
-      const path = `${work.path}/incompat/${name}`;
-      const advice =
-        name === 'volatile'
-          ? 'a volatile mount did not end cleanly, so the upper may be damaged; discard both directories, or check the upper and remove this one'
-          : 'an overlay used a feature here that we do not know; mount it with what wrote it';
-      throw refusal('EINVAL', path, advice);
-    }
-  } finally {
-    close(fd);
-  }
 }

@@ -1,7 +1,8 @@
 /**
  * The directory `<workdir>/work`, as the kernel's overlayfs lays it out: objects without a name in the merged view are
  * `#<hex>` here, among them the master whiteout that all others are hard links of. Whatever is found here when it is
- * opened was left by a crash and is removed. Nothing outside of it is ever removed by this file.
+ * opened was left by a crash and is removed, except what stands in `incompat`: a mark of a feature that forbids the use of
+ * the directories. Nothing outside of it is ever removed by this file.
  */
 import { DT_DIR, type FsError, S_IFCHR, isFsError } from '@ovl/core';
 import { HostNode, directories } from './host-nodes.js';
@@ -57,6 +58,7 @@ export class WorkDirectory {
     this.node = new HostNode(undefined, 'work', DT_DIR);
     this.node.fd = this.fd;
     try {
+      this.#checkIncompatible();
       this.#removeLeftovers();
     } catch (error) {
       close(this.fd);
@@ -133,6 +135,44 @@ export class WorkDirectory {
     }
   }
 
+  /** Throws EINVAL if `incompat` holds anything: what its entries stand for is not to be ignored ("Volatile mount"). */
+  #checkIncompatible(): void {
+    let fd: number;
+    try {
+      fd = openForRemoval(this.fd, 'incompat');
+    } catch (error) {
+      if (isFsError(error, 'ENOENT', 'ENOTDIR', 'ELOOP')) return; // a leftover like any other
+      throw error;
+    }
+    try {
+      for (const { name } of readEntries(fd)) {
+        const advice =
+          name === 'volatile'
+            ? 'a volatile mount used these directories, so after a crash the upper may be damaged; discard both, or if the system has not crashed since, remove this one'
+            : 'an overlay used a feature here that we do not know; mount it with what wrote it';
+        throw refusal('EINVAL', `${this.#path}/incompat/${name}`, advice);
+      }
+    } finally {
+      close(fd);
+    }
+  }
+
+  /** Leaves the kernel's mark of a volatile mount, which stays until somebody removes it. */
+  markVolatile(): void {
+    let dirfd = this.fd;
+    try {
+      for (const name of ['incompat', 'volatile']) {
+        makeDirectory(dirfd, name, MODE);
+        const fd = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+        if (dirfd !== this.fd) close(dirfd);
+        dirfd = fd;
+      }
+      close(openat(dirfd, 'dirty', O_CREAT | O_WRONLY | O_NOFOLLOW, MODE & 0o600));
+    } finally {
+      if (dirfd !== this.fd) close(dirfd);
+    }
+  }
+
   #removeLeftovers(): void {
     const fd = openat(this.fd, '.', O_RDONLY | O_DIRECTORY);
     let names: string[];
@@ -190,20 +230,25 @@ export class WorkDirectory {
   }
 }
 
-/** The kernel gives it mode 0, which is no obstacle to root and makes it useless to everyone else. */
-function openWork(workdir: number, path: string): number {
-  const mode = process.geteuid?.() === 0 ? 0 : 0o700;
+/** The kernel gives what it makes here mode 0, which is no obstacle to root and makes it useless to everyone else. */
+const MODE = process.geteuid?.() === 0 ? 0 : 0o700;
+
+function makeDirectory(dirfd: number, name: string, mode: number): void {
   try {
-    mkdirat(workdir, 'work', mode);
+    mkdirat(dirfd, name, mode);
   } catch (error) {
     if (!isFsError(error, 'EEXIST')) throw error;
   }
+}
+
+function openWork(workdir: number, path: string): number {
+  makeDirectory(workdir, 'work', MODE);
   const fd = openatOrErrno(workdir, 'work', O_PATH | O_DIRECTORY | O_NOFOLLOW);
   if (fd === -ENOTDIR) throw refusal('ENOTDIR', path, 'remove this; a directory is needed here');
   if (fd < 0) throw errorOf(-fd, 'openat', path);
   try {
     if (mountOf(fd).id !== mountOf(workdir).id) throw refusal('EBUSY', path, 'unmount what is mounted here');
-    if (mode !== 0) fchmodat(fd, '', mode);
+    if (MODE !== 0) fchmodat(fd, '', MODE);
     return fd;
   } catch (error) {
     close(fd);

@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -78,7 +79,7 @@ describe('locks', () => {
 
   test('a failed opening holds nothing', () => {
     const { upper, work, base } = directories();
-    mkdirSync(`${work}/incompat/volatile`, { recursive: true });
+    mkdirSync(`${work}/work/incompat/volatile`, { recursive: true });
     const before = readdirSync('/proc/self/fd').length;
     for (let i = 0; i < 3; i++) {
       expect(codeOf(() => tryOpen({ upper, work }))).toBe('EINVAL');
@@ -119,13 +120,25 @@ describe('marks of other mounts', () => {
     ['unheard-of', /do not know/],
   ])('incompat/%s', (name, message) => {
     const { upper, work } = directories();
-    mkdirSync(`${work}/incompat/${name}/dirty`, { recursive: true });
+    mkdirSync(`${work}/work/incompat/${name}/dirty`, { recursive: true });
     expect(messageOf(() => tryOpen({ upper, work }))).toMatch(message);
+    expect(existsSync(`${work}/work/incompat/${name}/dirty`)).toBe(true);
   });
 
   test('an empty incompat is nothing', () => {
     const { upper, work } = directories();
-    mkdirSync(`${work}/incompat`);
+    mkdirSync(`${work}/work/incompat`, { recursive: true });
+    tryOpen({ upper, work });
+  });
+
+  test('markVolatile: kept at the end, and refused until it is removed', () => {
+    const { upper, work } = directories();
+    const first = hostUpper({ upper, work });
+    first.markVolatile();
+    first.markVolatile();
+    first.close?.();
+    expect(codeOf(() => tryOpen({ upper, work }))).toBe('EINVAL');
+    rmSync(`${work}/work/incompat/volatile`, { recursive: true });
     tryOpen({ upper, work });
   });
 });

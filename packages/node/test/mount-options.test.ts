@@ -1,7 +1,8 @@
 // The option string, as the kernel's overlayfs, fuse-overlayfs, podman and mount(8) write it.
 import { expect, test } from 'vitest';
 import { MountError } from '../src/mount-error.js';
-import { type MountSettings, parseMountOptions } from '../src/options.js';
+import { parseMountOptions } from '../src/option-parser.js';
+import type { MountSettings } from '../src/options.js';
 
 const read: [text: string, settings: MountSettings][] = [
   ['', { lower: [] }],
@@ -13,7 +14,7 @@ const read: [text: string, settings: MountSettings][] = [
   [String.raw`lowerdir=/a\:b\,c\\d:/e`, { lower: [String.raw`/a:b,c\d`, '/e'] }],
   [
     'lowerdir=l/A:l/B,upperdir=x/diff,workdir=x/work,,volatile',
-    { lower: ['l/A', 'l/B'], upper: 'x/diff', work: 'x/work', volatile: true },
+    { lower: ['l/A', 'l/B'], upper: 'x/diff', work: 'x/work', fsync: 'volatile' },
   ],
   [String.raw`lowerdir=a,upperdir=u\,\:,workdir=w=x,`, { lower: ['a'], upper: 'u,:', work: 'w=x' }],
   ['rw,lowerdir=a,dev,suid', { lower: ['a'], readOnly: false, dev: true, suid: true }],
@@ -29,6 +30,28 @@ const read: [text: string, settings: MountSettings][] = [
     String.raw`lowerdir=a,fsname=my\,fs,subtype=x,userxattr`,
     { lower: ['a'], fsname: 'my,fs', subtype: 'x', userxattr: true },
   ],
+  ['lowerdir=a,fsync=strict', { lower: ['a'], fsync: 'strict' }],
+  ['lowerdir=a,fsync=0', { lower: ['a'], fsync: 'volatile' }],
+  ['lowerdir=a,volatile,fsync=1', { lower: ['a'], fsync: 'auto' }],
+  ['lowerdir=a,static_nlink,noacl,noxattrs=1', { lower: ['a'], staticNlink: true, acl: 'off', xattrs: 'off' }],
+  ['lowerdir=a,noxattrs=0,allow_root', { lower: ['a'], allow: 'root' }],
+  ['lowerdir=a,context="x:y:z:s0:c1,c2",ro', { lower: ['a'], labels: { context: 'x:y:z:s0:c1,c2' }, readOnly: true }],
+  ['lowerdir=a,fscontext=x:y', { lower: ['a'], labels: { fscontext: 'x:y' } }],
+  ['lowerdir="a,b",ro', { lower: ['a,b'], readOnly: true }],
+  ['lowerdir=a"b,upperdir="c', { lower: ['a"b'], upper: '"c' }],
+  [
+    'lowerdir=a,sync,dirsync,nosymfollow,nodiratime',
+    { lower: ['a'], sync: true, dirsync: true, nosymfollow: true, nodiratime: true },
+  ],
+  ['lowerdir=a,debug', { lower: ['a'], foreground: true, log: 'stderr' }],
+  [
+    'lowerdir=a,defaults,noauto,nofail,user,user=joe,users,_netdev,x-systemd.automount,X-mount.mkdir=0755,comment=z',
+    { lower: ['a'] },
+  ],
+  [
+    'lowerdir=a,clone_fd,max_idle_threads=4,threaded=0,fast_ino=1,writeback=1,splice_move,kernel_cache',
+    { lower: ['a'] },
+  ],
   ['lowerdir=a,transport=direct,index=off,metacopy=off,xino=auto', { lower: ['a'], transport: 'direct' }],
 ];
 
@@ -40,8 +63,15 @@ const refused: [text: string, message: string][] = [
   ['lowerdir=a,bogus', "unknown option 'bogus'"],
   ['lowerdir=a,bogus=1', "unknown option 'bogus'"],
   ['lowerdir=a,constructor', "unknown option 'constructor'"],
-  ['lowerdir=a,uidmapping=:0:200000:65536', "option 'uidmapping' is not supported yet"],
-  ['xattr_permissions=2', "option 'xattr_permissions' is not supported yet"],
+  ['lowerdir=a,upperdri=b', "unknown option 'upperdri': did you mean 'upperdir'?"],
+  ['lower_dir=a', "unknown option 'lower_dir': did you mean 'lowerdir'?"],
+  ['lowerdir=a,nosuids', "unknown option 'nosuids': did you mean 'nosuid'?"],
+  ['lowerdir=a,allow-other', "unknown option 'allow-other': did you mean 'allow_other'?"],
+  ['remount,ro', "option 'remount' is refused: a mount's layers do not change"],
+  ['lowerdir=a,plugins=x', "option 'plugins' is refused: there are no plugins here"],
+  ['lowerdir=a,fsync=never', "option 'fsync' must be one of auto, strict, volatile"],
+  ['lowerdir=a,noxattrs=2', "option 'noxattrs' must be one of 0, 1"],
+  ['lowerdir=a,context=', "option 'context' needs a value"],
   ['lowerdir', "option 'lowerdir' needs a value"],
   ['upperdir=', "option 'upperdir' needs a value"],
   ['lowerdir=a::b', "option 'lowerdir' has an empty path"],

@@ -1,5 +1,5 @@
 /** `ovl mount`, and the bare `ovl -o … MERGED` that stands in for fuse-overlayfs. */
-import { mount, type MountOptions, parseMountOptions } from '@ovl/node';
+import { mount, type MountOptions, optionGroups, parseMountOptions } from '@ovl/node';
 import type { Arguments, Command } from '../command.js';
 import { UsageError } from '../exit.js';
 
@@ -9,6 +9,29 @@ const EXIT_CODES: [number, string][] = [
   [4, 'the mountpoint, upper or work directory is in use'],
   [5, 'FUSE is not available: no /dev/fuse, no permission, or no fusermount3'],
 ];
+
+/** Words that need no explanation are one paragraph. */
+const sections: NonNullable<Command['sections']> = optionGroups.map(({ title, options }) => {
+  const rows = Object.entries(options).map(([name, { value, help }]): [string, string] => [
+    value === undefined || value === '' ? name : `${name}=${value}`,
+    help,
+  ]);
+  const explained = rows.some(([, help]) => help !== '');
+  return {
+    title: `Mount options (-o): ${title[0]?.toLowerCase()}${title.slice(1)}`,
+    rows: explained ? rows : paragraph(rows.map(([name]) => name)),
+  };
+});
+
+function paragraph(words: readonly string[]): string {
+  const lines: string[] = [];
+  for (const word of words) {
+    const line = lines.at(-1);
+    if (line === undefined || line.length + word.length > 98) lines.push(`  ${word}`);
+    else lines[lines.length - 1] = `${line}, ${word}`;
+  }
+  return lines.join(',\n');
+}
 
 export const mountCommand: Command = {
   name: 'mount',
@@ -26,10 +49,7 @@ export const mountCommand: Command = {
       name: 'options',
       short: 'o',
       value: 'OPTIONS',
-      help:
-        'comma-separated: lowerdir=A:B, upperdir=U, workdir=W, ro, userxattr,\n' +
-        'redirect_dir=on|follow|nofollow, allow_other, timeout=SECONDS,\n' +
-        'nosuid, nodev, noexec, noatime, fsname=NAME; `\\:` and `\\,` are literal in paths',
+      help: 'comma-separated, as listed below; may be given several times',
     },
     { name: 'lower', value: 'DIR', help: 'a lower directory; repeat for more, topmost first' },
     { name: 'upper', value: 'DIR', help: 'the directory that takes all changes' },
@@ -43,6 +63,7 @@ export const mountCommand: Command = {
     { name: 'foreground', short: 'f', help: 'serve in this process until unmounted or interrupted' },
     { name: 'debug', short: 'd', help: 'as -f, and log what goes wrong to standard error' },
   ],
+  sections,
   examples: [
     ['ovl mount -o lowerdir=base,upperdir=changes,workdir=work merged', 'a writable view of `base`'],
     ['ovl mount --lower patches --lower base --tmp merged', 'two layers, changes dropped at unmount'],

@@ -30,7 +30,8 @@ export const releasedir: Handler = (server) => {
 };
 
 export const fsyncdir: Handler = (server) => {
-  if (server.options.volatile !== true) runSync(server.overlay.fsyncdir(server.inode));
+  if (server.volatile !== undefined) server.volatile.check(undefined);
+  else runSync(server.overlay.fsyncdir(server.inode));
   return 0;
 };
 

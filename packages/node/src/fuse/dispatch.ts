@@ -70,9 +70,37 @@ handlers[Opcode.destroy] = done;
 
 const EIO = errnoOf('EIO');
 
+/** Requests on what is open already: who was let in goes on, as in libfuse. */
+const afterOpening: ReadonlySet<number> = new Set([
+  Opcode.read,
+  Opcode.write,
+  Opcode.fsync,
+  Opcode.release,
+  Opcode.readdir,
+  Opcode.readdirplus,
+  Opcode.fsyncdir,
+  Opcode.releasedir,
+  Opcode.forget,
+  Opcode.batchForget,
+  Opcode.interrupt,
+  Opcode.destroy,
+]);
+
+/** Throws EACCES for anybody but the owner and root. */
+function checkCaller({ wire, options }: Server): void {
+  const uid = wire.u32(Header.uid);
+  if (uid === options.owner || uid === 0 || afterOpening.has(wire.u32(Header.opcode))) return;
+  throw new FsError('EACCES');
+}
+
+const xattrRequests: readonly number[] = [Opcode.getxattr, Opcode.listxattr, Opcode.setxattr, Opcode.removexattr];
+
 /** Answers the request on the wire: returns the length of the reply's content, NO_REPLY, or throws nothing: see {@link failure}. */
 export function dispatch(server: Server): number {
-  return (handlers[server.wire.u32(Header.opcode)] ?? unsupported)(server);
+  const opcode = server.wire.u32(Header.opcode);
+  if (server.options.owner !== undefined) checkCaller(server);
+  if (server.options.xattrs === 'off' && xattrRequests.includes(opcode)) return unsupported(server);
+  return (handlers[opcode] ?? unsupported)(server);
 }
 
 /** The positive errno for what a handler threw. What is not a POSIX failure is a bug of ours: logged, and EIO. */

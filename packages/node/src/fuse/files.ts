@@ -132,7 +132,10 @@ export const release: Handler = (server) => {
 
 export const fsync: Handler = (server) => {
   const { wire, overlay } = server;
-  if (server.options.volatile === true) throw new FsError('ENOSYS'); // success, and the kernel asks no more
+  if (server.volatile !== undefined) {
+    server.volatile.check(server.files.get(wire.u64(ARGUMENT)).file.fd);
+    return 0;
+  }
   const scope = (wire.u32(ARGUMENT + 2) & FSYNC_FDATASYNC) !== 0 ? 'data' : 'all';
   runSync(overlay.fsync(server.files.get(wire.u64(ARGUMENT)), scope));
   return 0;

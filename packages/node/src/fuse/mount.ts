@@ -25,6 +25,8 @@ const bits: Record<MountFlag, number> = {
   nodev: 1 << 2,
   noexec: 1 << 3,
   sync: 1 << 4,
+  dirsync: 1 << 7,
+  nosymfollow: 1 << 8,
   noatime: 1 << 10,
   nodiratime: 1 << 11,
   relatime: 1 << 21,
@@ -89,8 +91,16 @@ export function maySysAdmin(): boolean {
   }
 }
 
+/** What every way of mounting tells the kernel. */
+export function commonOptions({ allow, labels }: AttachRequest): string[] {
+  const options = ['default_permissions', `max_read=${MAX_DATA_BYTES}`];
+  if (allow === 'other') options.push('allow_other');
+  for (const [name, value] of labels) options.push(`${name}="${value}"`); // a label may have commas
+  return options;
+}
+
 function attachDirectly(request: AttachRequest): Attachment {
-  const { mountpoint, fsname, subtype, flags, allow } = request;
+  const { mountpoint, fsname, subtype, flags } = request;
   const fd = open(DEVICE, O_RDWR | O_CLOEXEC);
   try {
     const options = [
@@ -98,10 +108,8 @@ function attachDirectly(request: AttachRequest): Attachment {
       'rootmode=40000',
       `user_id=${process.geteuid?.() ?? 0}`,
       `group_id=${process.getegid?.() ?? 0}`,
-      'default_permissions',
-      `max_read=${MAX_DATA_BYTES}`,
+      ...commonOptions(request),
     ];
-    if (allow === 'other') options.push('allow_other');
     const mask = flags.reduce((sum, flag) => sum | bits[flag], 0);
     mount(fsname, mountpoint, `fuse.${subtype}`, mask, options.join(','));
   } catch (error) {
@@ -175,17 +183,16 @@ function escapeOption(value: string): string {
 }
 
 function attachByHelper(request: AttachRequest): Attachment {
-  const { mountpoint, fsname, subtype, flags, allow } = request;
+  const { mountpoint, fsname, subtype, flags } = request;
   const helper = requireHelper();
   const options = [
     ...(flags.includes('ro') ? [] : ['rw']),
-    ...flags,
-    'default_permissions',
-    `max_read=${MAX_DATA_BYTES}`,
+    // It knows no other word about access times, which a FUSE mount keeps none of its own of.
+    ...flags.filter((flag) => flag === 'noatime' || !flag.endsWith('atime')),
+    ...commonOptions(request),
     `fsname=${escapeOption(fsname)}`,
     `subtype=${escapeOption(subtype)}`,
   ];
-  if (allow === 'other') options.push('allow_other');
   const [ours, theirs] = socketpair();
   try {
     const result = spawnSync(helper, ['-o', options.join(','), '--', mountpoint], {

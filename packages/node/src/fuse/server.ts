@@ -7,6 +7,7 @@ import { type Attributes, type Inode, type OpenHandle, type Overlay, runSync } f
 import type { DirectoryStream } from './directories.js';
 import { REPLY } from './protocol.js';
 import { HandleTable, NodeTable } from './tables.js';
+import { VolatileSync } from './volatile-sync.js';
 import { Wire, lifetime } from './wire.js';
 
 export const NO_REPLY = -1;
@@ -18,6 +19,14 @@ export interface ServerOptions {
   timeout?: number;
   /** Whether `fsync` is answered without making anything durable. */
   volatile?: boolean;
+  /** Whether every directory has a link count of 1. */
+  staticNlink?: boolean;
+  /** POSIX ACLs are neither shown nor stored. */
+  acl?: 'off';
+  /** No extended attributes at all. */
+  xattrs?: 'off';
+  /** Serve nobody but this user and root. What the kernel keeps it would show to all, so it then keeps nothing. */
+  owner?: number;
   /** Told of failures that no POSIX code describes. */
   log?: (line: string) => void;
 }
@@ -29,11 +38,15 @@ export class Server {
   readonly files: HandleTable<OpenHandle> = new HandleTable();
   readonly directories: HandleTable<DirectoryStream> = new HandleTable();
   readonly options: ServerOptions;
+  /** In place of `fsync`, on a volatile mount. */
+  readonly volatile: VolatileSync | undefined;
 
   constructor(overlay: Overlay<'sync'>, options: ServerOptions = {}) {
     this.overlay = overlay;
     this.options = options;
-    this.wire = new Wire(lifetime(options.timeout));
+    const kept = options.owner === undefined ? options.timeout : 0;
+    this.wire = new Wire(lifetime(kept), options.staticNlink === true ? 'one' : 'own');
+    this.volatile = options.volatile === true ? new VolatileSync() : undefined;
     this.nodes = new NodeTable(overlay);
   }
 

@@ -3,7 +3,7 @@
  * `input`, builds the reply in `output`. 64-bit numbers are two words, low first; those that count (sizes, offsets,
  * node ids) stay below 2^53 and become numbers.
  */
-import { type Attributes, type FileSystemStatistics, byteLength, decodeName, encodeName } from '@ovl/core';
+import { type Attributes, type FileSystemStatistics, byteLength, decodeName, encodeName, isDirectory } from '@ovl/core';
 import {
   ARGUMENT_BYTES,
   DIRENT_BYTES,
@@ -60,11 +60,14 @@ export class Wire {
   readonly in: Uint32Array = new Uint32Array(this.input.buffer);
   readonly out: Uint32Array = new Uint32Array(this.output.buffer);
   readonly #lifetime: Lifetime;
+  readonly #directoryLinks: 'own' | 'one';
   /** Views of the reply's data by length: READ asks for few different ones, and a view costs more than the lookup. */
   readonly #views = new Map<number, Uint8Array>();
 
-  constructor(kept: Lifetime) {
+  /** `directoryLinks`: whether directories show a link count of their own, or 1. */
+  constructor(kept: Lifetime, directoryLinks: 'own' | 'one' = 'own') {
     this.#lifetime = kept;
+    this.#directoryLinks = directoryLinks;
   }
 
   /** Bytes of the request. */
@@ -131,7 +134,7 @@ export class Wire {
     out[word + 13] = attributes.mtimeNsec;
     out[word + 14] = attributes.ctimeNsec;
     out[word + 15] = attributes.mode;
-    out[word + 16] = attributes.nlink;
+    out[word + 16] = this.#directoryLinks === 'one' && isDirectory(attributes.mode) ? 1 : attributes.nlink;
     out[word + 17] = attributes.uid;
     out[word + 18] = attributes.gid;
     out[word + 19] = attributes.rdev;

@@ -1,0 +1,235 @@
+/**
+ * Every option of a mount: what it sets, and one line about it. The help of `ovl mount` is written from here and
+ * docs/options.md is checked against it. What other overlays take and we refuse stands here too, with the reason.
+ */
+import type { MountSettings } from './options.js';
+import type { OptionValue } from './option-value.js';
+
+export interface MountOption {
+  /** What stands for the value in the help; absent for a word alone. */
+  value?: string;
+  help: string;
+  apply(settings: MountSettings, value: OptionValue): void;
+}
+
+export interface OptionGroup {
+  title: string;
+  options: Readonly<Record<string, MountOption>>;
+}
+
+type Apply = MountOption['apply'];
+
+const withValue = (value: string, help: string, apply: Apply): MountOption => ({ value, help, apply });
+
+/** A word alone that sets members. */
+function word(help: string, change: Partial<MountSettings>): MountOption {
+  return {
+    help,
+    apply: (settings, value) => {
+      value.none();
+      Object.assign(settings, change);
+    },
+  };
+}
+
+/** A word whose effect is there anyway, or that is for somebody else. */
+const idle = (help: string): MountOption => word(help, {});
+
+/** The same with a value, or with or without one. */
+const idleValue = (value: string, help: string, check: (value: OptionValue) => unknown): MountOption =>
+  withValue(value, help, (_, given) => void check(given));
+
+/** A feature of the kernel's overlayfs that we lack: asking for it to be off is no trouble. */
+const onlyOff = (help: string): MountOption => idleValue('off', help, (value) => value.oneOf('off'));
+
+const label = (name: 'context' | 'fscontext' | 'defcontext' | 'rootcontext', help: string): MountOption =>
+  withValue('LABEL', help, (settings, value) => {
+    settings.labels = { ...settings.labels, [name]: value.text() };
+  });
+
+const layers: OptionGroup['options'] = {
+  lowerdir: withValue(
+    'DIR[:DIR…]',
+    'the read-only layers, topmost first; `\\:`, `\\,` and `\\\\` are literal in a path',
+    (settings, value) => {
+      settings.lower = value.paths();
+    },
+  ),
+  'lowerdir+': withValue(
+    'DIR',
+    'one more read-only layer, below those before it; colons are literal',
+    (settings, value) => {
+      settings.lower.push(value.text());
+    },
+  ),
+  upperdir: withValue(
+    'DIR',
+    'the layer that takes all changes; without one the mount is read-only',
+    (settings, value) => {
+      settings.upper = value.text();
+    },
+  ),
+  workdir: withValue('DIR', "scratch on the upper's file system (default: beside the upper)", (settings, value) => {
+    settings.work = value.text();
+  }),
+};
+
+const format: OptionGroup['options'] = {
+  redirect_dir: withValue(
+    'on|off|follow|nofollow',
+    'how a lower directory is renamed, and whether recorded renames are followed',
+    (settings, value) => {
+      const mode = value.oneOf('on', 'off', 'follow', 'nofollow');
+      settings.redirectDir = mode === 'off' ? 'follow' : mode; // the kernel follows what is there even when off
+    },
+  ),
+  userxattr: word('overlay attributes under "user.overlay." instead of "trusted.overlay."', { userxattr: true }),
+  index: onlyOff('no index of hard-linked files'),
+  metacopy: onlyOff('a change of attributes copies the data too'),
+  nfs_export: onlyOff('no file handles for NFS'),
+  xino: idleValue('off|auto|on', 'inode numbers are unique whatever it says', (value) =>
+    value.oneOf('off', 'auto', 'on'),
+  ),
+  static_nlink: word('directories have a link count of 1', { staticNlink: true }),
+};
+
+const durability: OptionGroup['options'] = {
+  fsync: withValue(
+    'auto|strict|volatile',
+    'what a copy-up makes durable: its data; all of it, directories too; nothing, not even on fsync',
+    (settings, value) => {
+      const mode = value.oneOf('auto', 'strict', 'volatile', '0', '1'); // the digits are fuse-overlayfs'
+      settings.fsync = mode === '0' ? 'volatile' : mode === '1' ? 'auto' : mode;
+    },
+  ),
+  volatile: word('the same as fsync=volatile', { fsync: 'volatile' }),
+};
+
+const access: OptionGroup['options'] = {
+  allow_other: word('everybody may use the mount (the default of root)', { allow: 'other' }),
+  allow_root: word('besides the owner, root may use the mount', { allow: 'root' }),
+  default_permissions: idle('modes and owners are obeyed: always so'),
+  noacl: word('no POSIX ACLs: neither shown nor stored', { acl: 'off' }),
+  noxattrs: withValue('0|1', '1: no extended attributes on the mount', (settings, value) => {
+    if (value.oneOf('0', '1') === '1') settings.xattrs = 'off';
+  }),
+  context: label('context', 'SELinux label of everything on the mount'),
+  fscontext: label('fscontext', 'SELinux label of the file system itself'),
+  defcontext: label('defcontext', 'SELinux label of what has none'),
+  rootcontext: label('rootcontext', 'SELinux label of the root directory'),
+};
+
+const behaviour: OptionGroup['options'] = {
+  timeout: withValue(
+    'SECONDS',
+    'how old an answer may be when layers change from outside (default: they do not)',
+    (settings, value) => {
+      settings.timeout = value.seconds();
+    },
+  ),
+  transport: withValue('direct', 'how the mount reaches the kernel', (settings, value) => {
+    settings.transport = value.oneOf('direct');
+  }),
+  debug: word('serve in the foreground and log what goes wrong, as -d', { foreground: true, log: 'stderr' }),
+};
+
+const mountFlags: OptionGroup['options'] = {
+  ro: word('read-only', { readOnly: true }),
+  rw: word('writable, where there is an upper', { readOnly: false }),
+  suid: word("set-id bits work (root's default; never for others)", { suid: true }),
+  nosuid: word('set-id bits have no effect', { suid: false }),
+  dev: word("device files work (root's default; never for others)", { dev: true }),
+  nodev: word('device files cannot be opened', { dev: false }),
+  exec: word('programs may be run', { exec: true }),
+  noexec: word('programs may not be run', { exec: false }),
+  nosymfollow: word('symbolic links are not followed (root only)', { nosymfollow: true }),
+  sync: word('mounted synchronous', { sync: true }),
+  async: word('not synchronous', { sync: false }),
+  dirsync: word('mounted with synchronous directories', { dirsync: true }),
+  atime: word('the same as relatime', { atime: 'relatime' }),
+  noatime: word('access times stay', { atime: 'noatime' }),
+  relatime: word('access times move with changes', { atime: 'relatime' }),
+  norelatime: idle('as if not given'),
+  strictatime: word('access times move with every access', { atime: 'strictatime' }),
+  nostrictatime: idle('as if not given'),
+  diratime: word('directories have access times', { nodiratime: false }),
+  nodiratime: word('access times of directories stay', { nodiratime: true }),
+  lazytime: idle('times are kept by the upper: its mount decides'),
+  nolazytime: idle('as if not given'),
+  fsname: withValue('NAME', 'the source in the mount table (default: ovl)', (settings, value) => {
+    settings.fsname = value.text();
+  }),
+  subtype: withValue('NAME', 'the type in the mount table is fuse.NAME (default: ovl)', (settings, value) => {
+    settings.subtype = value.text();
+  }),
+};
+
+/** What mount(8) and fstab(5) say to themselves. Names that begin with `x-` or `X-` are too. */
+const forMount: OptionGroup['options'] = Object.fromEntries(
+  ['defaults', 'auto', 'noauto', 'nofail', 'users', 'nouser', 'owner', 'group', 'silent', 'loud']
+    .concat('mand', 'nomand', 'iversion', 'noiversion', '_netdev')
+    .map((name) => [name, idle('')]),
+);
+
+const anything = (value: OptionValue): string | undefined => value.optional();
+const forMountWithValue: OptionGroup['options'] = Object.fromEntries(
+  ['user', 'comment', 'uhelper', 'helper'].map((name) => [name, idleValue('', '', anything)]),
+);
+
+/** What fuse-overlayfs and libfuse take to go faster, or to do what is done here anyway. */
+const tuning: OptionGroup['options'] = {
+  ...Object.fromEntries(
+    ['auto_unmount', 'nonempty', 'clone_fd', 'kernel_cache', 'auto_cache', 'big_writes', 'async_read']
+      .concat('atomic_o_trunc', 'splice_read', 'splice_write', 'splice_move')
+      .map((name) => [name, idle('')]),
+  ),
+  ...Object.fromEntries(
+    ['max_idle_threads', 'max_threads', 'threaded', 'fast_ino', 'writeback', 'max_read', 'max_write', 'max_background']
+      .concat('congestion_threshold', 'max_readahead')
+      .map((name) => [name, idleValue('N', '', anything)]),
+  ),
+};
+
+export const optionGroups: readonly OptionGroup[] = [
+  { title: 'Layers', options: layers },
+  { title: 'Format of the upper', options: format },
+  { title: 'Durability', options: durability },
+  { title: 'Access', options: access },
+  { title: 'Behaviour', options: behaviour },
+  { title: 'Mount flags', options: mountFlags },
+  { title: 'For mount(8) and fstab, ignored here', options: { ...forMount, ...forMountWithValue } },
+  { title: 'Of fuse-overlayfs and libfuse, without effect here', options: tuning },
+];
+
+/** Options that others have and that we refuse, each with the reason. */
+export const refusedOptions: Readonly<Record<string, string>> = {
+  remount:
+    "a mount's layers do not change: unmount and mount again; `mount -i -o remount,ro MNT` changes its flags alone",
+  bind: 'this mounts layers, not one directory elsewhere: use mount --bind',
+  plugins: 'there are no plugins here; a layer that is not a directory is mounted first, or written as a Layer',
+  ino32_t: 'inode numbers have 64 bits, and shorter ones would not be unique',
+  blkdev: 'a layer is a directory, not a device: mount the device first',
+  blksize: 'a layer is a directory, not a device: mount the device first',
+  fd: 'the program sets it itself',
+  rootmode: 'the program sets it itself',
+  user_id: 'the program sets it itself',
+  group_id: 'the program sets it itself',
+  entry_timeout: 'use timeout=SECONDS',
+  attr_timeout: 'use timeout=SECONDS',
+  negative_timeout: 'use timeout=SECONDS',
+  direct_io: 'file data is cached; timeout=SECONDS bounds how old it may be',
+  umask: 'modes are those of the layers',
+  uid: 'owners are those of the layers',
+  gid: 'owners are those of the layers',
+  override_creds: 'layers are read with the rights of the daemon',
+  nooverride_creds: 'layers are read with the rights of the daemon',
+  'datadir+': 'it is not supported yet',
+  gidmapping: 'it is not supported yet',
+  squash_to_gid: 'it is not supported yet',
+  squash_to_root: 'it is not supported yet',
+  squash_to_uid: 'it is not supported yet',
+  uidmapping: 'it is not supported yet',
+  uuid: 'it is not supported yet',
+  verity: 'it is not supported yet',
+  xattr_permissions: 'it is not supported yet',
+};
