@@ -1,5 +1,6 @@
 // The option string, as the kernel's overlayfs, fuse-overlayfs, podman and mount(8) write it.
 import { expect, test } from 'vitest';
+import { commonOptions } from '../src/fuse/mount.js';
 import { MountError } from '../src/mount-error.js';
 import { parseMountOptions } from '../src/option-parser.js';
 import type { MountSettings } from '../src/options.js';
@@ -87,4 +88,17 @@ test.each(refused)('%s is refused', (text, message) => {
   expect(() => parseMountOptions(text)).toThrow(MountError);
   expect(() => parseMountOptions(text)).toThrow(message);
   expect(() => parseMountOptions(text)).toThrow(expect.objectContaining({ exitCode: 2 }));
+});
+
+test('what reaches the kernel: labels in quotation marks, since they may have commas', () => {
+  const request = { mountpoint: '/m', fsname: 'f', subtype: 's', flags: [] };
+  expect(commonOptions({ ...request, allow: 'owner', labels: [] })).toEqual([
+    'default_permissions',
+    expect.stringMatching(/^max_read=\d+$/),
+  ]);
+  const labels = [['context', 'u:r:t:s0:c1,c2']] as const;
+  expect(commonOptions({ ...request, allow: 'other', labels }).slice(2)).toEqual([
+    'allow_other',
+    'context="u:r:t:s0:c1,c2"',
+  ]);
 });
