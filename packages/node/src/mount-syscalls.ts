@@ -89,23 +89,20 @@ export function receiveFd(socketFd: number): number | undefined {
   return control.readInt32LE(16);
 }
 
-export function fcntl(fd: number, command: number, argument = 0): number {
-  return checked(c.fcntl(fd, command, argument), 'fcntl');
+const F_SETFL = 4;
+const O_NONBLOCK = 0o4000;
+const POLLIN = 1;
+// struct pollfd { int fd; short events; short revents }
+const pollfd = new Int32Array(2);
+
+/** Whether a call that has to wait for a character device waits ("blocking") or fails with EAGAIN. */
+export function setWaiting(fd: number, how: 'blocking' | 'nonblocking'): void {
+  checked(c.fcntl(fd, F_SETFL, how === 'nonblocking' ? O_NONBLOCK : 0), 'fcntl');
 }
 
-export interface PollRequest {
-  fd: number;
-  /** POLLIN 1, POLLOUT 4. */
-  events: number;
-}
-
-/** Waits until one is ready or `timeoutMs` have passed (−1: for ever). Returns each one's events, or the negative errno. */
-export function poll(requests: readonly PollRequest[], timeoutMs: number): number[] | number {
-  const fds = new Int32Array(requests.length * 2);
-  requests.forEach(({ fd, events }, i) => {
-    fds[i * 2] = fd;
-    fds[i * 2 + 1] = events;
-  });
-  if (c.poll(fds, requests.length, timeoutMs) < 0) return -errno();
-  return requests.map((_, i) => (fds[i * 2 + 1] as number) >>> 16);
+/** Waits until there is something to read, or an error to see by reading; a signal may end it earlier. */
+export function waitReadable(fd: number): void {
+  pollfd[0] = fd;
+  pollfd[1] = POLLIN;
+  c.poll(pollfd, 1, -1);
 }

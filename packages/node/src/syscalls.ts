@@ -13,16 +13,16 @@ export { errorOf } from './libc.js';
 export { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, mountOf, statxAt, statxFd, statxOrErrno } from './statx.js';
 export { getxattr, listxattr, removexattr, setxattr } from './xattr-syscalls.js';
 export {
-  fcntl,
   ioctlOrErrno,
   ioctlValue,
   mount,
   open,
-  poll,
   readInto,
   receiveFd,
+  setWaiting,
   socketpair,
   umount2,
+  waitReadable,
   writeFrom,
 } from './mount-syscalls.js';
 

@@ -3,7 +3,7 @@
  * nothing else. It must never touch its own mount: the kernel would wait for an answer that only this thread can give.
  */
 import { errnoOf } from '@ovl/core';
-import { readInto, writeFrom } from '../syscalls.js';
+import { writeFrom } from '../syscalls.js';
 import { dispatch, failure } from './dispatch.js';
 import {
   ARGUMENT,
@@ -18,6 +18,7 @@ import {
   REPLY,
   REPLY_BYTES,
 } from './protocol.js';
+import { Receiver } from './receive.js';
 import { NO_REPLY, type Server } from './server.js';
 
 /**
@@ -51,9 +52,9 @@ export interface SessionEvents {
 
 /** Serves until the file system is unmounted. Throws if the device fails otherwise. */
 export function serve(fd: number, server: Server, events: SessionEvents): void {
-  const { input } = server.wire;
+  const receiver = new Receiver(fd, server.wire.input);
   for (;;) {
-    const length = readInto(fd, input, input.length);
+    const length = receiver.next();
     if (length < 0) {
       // ENOENT: the request was interrupted before it could be read
       if (length === -ENOENT || length === -EINTR || length === -EAGAIN) continue;
