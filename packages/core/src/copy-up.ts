@@ -9,7 +9,7 @@ import { encodeOrigin, isPrivateXattr, OVERRIDE_XATTRS, xattrText } from './form
 import type { Inode, Real, Stack } from './inode.js';
 import type { LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from './layer.js';
 import { dataOf, overridden } from './lookup.js';
-import { type Operation, wait } from './run.js';
+import { maybe, type Operation, wait } from './run.js';
 
 const BUFFER_SIZE = 1 << 20;
 
@@ -19,6 +19,7 @@ const BUFFER_SIZE = 1 << 20;
  */
 export function* copyUp(stack: Stack, inode: Inode, length?: number): Operation<LayerNode> {
   if (inode.upper !== undefined) {
+    yield* maybe(stack.index?.nameInUpper(inode));
     return inode.data === undefined ? inode.upper : yield* inode.lock.hold(completeMetacopy(stack, inode));
   }
   stack.writable();
@@ -42,7 +43,8 @@ function* copyUpOne(stack: Stack, inode: Inode, length: number | undefined): Ope
   const upper = stack.writable();
   const { layer, node, index } = stack.real(inode);
   const attributes = yield* overridden(stack, index, node, yield* wait(layer.getattr(node)));
-  const brokenLink = !isDirectory(attributes.mode) && attributes.nlink > 1; // one name of several: a new object
+  // One name of several becomes a new object, unless the index keeps them together.
+  const brokenLink = !isDirectory(attributes.mode) && attributes.nlink > 1 && inode.union === undefined;
   const { uid, gid, rdev } = attributes;
   const object: NewObject = { mode: stagingMode(attributes.mode), uid, gid, rdev };
   if (isSymlink(attributes.mode)) object.target = yield* wait(layer.readlink(node));
@@ -54,11 +56,11 @@ function* copyUpOne(stack: Stack, inode: Inode, length: number | undefined): Ope
     if (isRegular(attributes.mode))
       yield* copyData(stack, inode, staged.node, Math.min(attributes.size, length ?? Infinity));
     yield* copyXattrs(stack, { layer: index, node }, staged.node);
-    const hasOrigin = !brokenLink && (yield* recordOrigin(stack, { layer: index, node }, staged.node));
+    const origin = brokenLink ? undefined : yield* recordOrigin(stack, { layer: index, node }, staged.node);
     yield* restoreAttributes(upper, staged.node, attributes);
     if (stack.fsync === 'strict') yield* syncObject(upper, staged.node, attributes.mode);
-    linked = yield* stack.namespace.hold(linkCopy(stack, inode, staged.node, hasOrigin));
-    inode.hasOrigin = hasOrigin;
+    linked = yield* stack.namespace.hold(linkCopy(stack, inode, staged.node, origin));
+    inode.hasOrigin = origin !== undefined;
   } finally {
     if (!linked && inode.upper !== staged.node) yield* wait(upper.discard(staged.node));
   }
@@ -75,8 +77,9 @@ function stagingMode(mode: number): number {
 }
 
 /** The commit: under the namespace lock, since the inode may have been renamed or removed while its data was copied. */
-function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, hasOrigin: boolean): Operation<boolean> {
+function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, origin: Uint8Array | undefined): Operation<boolean> {
   const { dentry } = inode;
+  if (yield* maybe(stack.index?.arrive(inode, node, origin))) return true;
   if (dentry === undefined) {
     inode.data = undefined;
     inode.upper = node; // no name any more: stays staged, for those who have it open
@@ -86,11 +89,18 @@ function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, hasOrigin: boole
   const { dir, name } = dentry;
   if (dir.upper === undefined) return false;
   const upper = stack.writable();
-  if (hasOrigin) yield* markImpure(stack, dir);
+  if (origin !== undefined) yield* markImpure(stack, dir);
   const before = yield* wait(upper.getattr(dir.upper));
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: dir.upper, name }, over: 'nothing' }));
   inode.upper = node;
   inode.data = undefined; // a metacopy's data came along
+  nameCopied(dir, name, inode);
+  yield* restoreTimes(upper, dir.upper, before);
+  return true;
+}
+
+/** Updates the caches after a name that the layers below show came to lie in the upper, too. */
+export function nameCopied(dir: Inode, name: string, inode: Inode): void {
   dir.version++; // whoever is reading the directory now may have missed the copy
   const listed = dir.listing?.get(name);
   if (listed !== undefined) {
@@ -98,12 +108,10 @@ function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, hasOrigin: boole
     listed.layer = 0;
     listed.covers = true;
   }
-  yield* restoreTimes(upper, dir.upper, before);
-  return true;
 }
 
 /** Nothing changed in the directory that a user could see. As in the kernel, the copy stands even where this fails. */
-function* restoreTimes(upper: UpperLayer, dir: LayerNode, before: Attributes): Operation<void> {
+export function* restoreTimes(upper: UpperLayer, dir: LayerNode, before: Attributes): Operation<void> {
   try {
     yield* wait(upper.setattr(dir, times(before)));
   } catch (error) {
@@ -221,16 +229,17 @@ function* copyXattrs(stack: Stack, from: Real, to: LayerNode): Operation<void> {
   }
 }
 
-function* recordOrigin(stack: Stack, real: Real, target: LayerNode): Operation<boolean> {
+function* recordOrigin(stack: Stack, real: Real, target: LayerNode): Operation<Uint8Array | undefined> {
   const layer = stack.layer(real.layer);
   const handle = layer.fileHandle === undefined ? undefined : yield* wait(layer.fileHandle(real.node));
-  if (handle === undefined) return false;
+  if (handle === undefined) return undefined;
+  const origin = encodeOrigin(handle);
   try {
-    yield* wait(stack.writable().setxattr(target, `${stack.prefix}origin`, encodeOrigin(handle)));
-    return true;
+    yield* wait(stack.writable().setxattr(target, `${stack.prefix}origin`, origin));
+    return origin;
   } catch (error) {
     // Symlinks and devices hold no user.* attributes; an origin only keeps the inode number.
-    if (isFsError(error, 'EPERM', 'EOPNOTSUPP')) return false;
+    if (isFsError(error, 'EPERM', 'EOPNOTSUPP')) return undefined;
     throw error;
   }
 }

@@ -8,10 +8,10 @@ import { FsError } from './errors.js';
 import { meaningOfName, xattrText } from './format.js';
 import type { Inode, Stack } from './inode.js';
 import type { LayerNode, NewObject, Occupant } from './layer.js';
-import { list, lookup } from './lookup.js';
+import { getattr, list, lookup } from './lookup.js';
 import { byteLength, SYMLINK_MAX } from './names.js';
 import type { Entry } from './overlay.js';
-import { type Operation, wait } from './run.js';
+import { maybe, type Operation, wait } from './run.js';
 
 /** What to create; as a layer's {@link NewObject}. */
 export type Creation = NewObject;
@@ -77,21 +77,24 @@ function* link(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<
   if (node === undefined) throw new FsError('ENOENT', { syscall: 'link', path: name });
   yield* checkNamed(stack, inode, name);
   if (inode.hasOrigin) yield* markImpure(stack, dir);
+  yield* maybe(stack.index?.record(inode));
   const over = whiteoutAt(dir, name);
   const before = yield* wait(upper.getattr(node)); // all that may fail comes first: the name is there or it is not
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: parent, name }, over }));
   stack.alias(inode, before);
   nameAppeared(stack, dir, name, inode, before.ino);
-  const attributes = yield* wait(upper.getattr(node));
-  attributes.ino = inode.ino;
-  return { inode, attributes };
+  if (inode.union !== undefined) inode.union.nlink++;
+  return { inode, attributes: yield* getattr(stack, inode) };
 }
 
 /** What has lost its last name gets no new one. It may have names that nobody has looked up: only the upper knows. */
 function* checkNamed(stack: Stack, inode: Inode, name: string): Operation<void> {
   if (!inode.isNameless) return;
   const hasNames =
-    inode.upper !== undefined && !inode.staged && (yield* wait(stack.writable().getattr(inode.upper))).nlink > 0;
+    (inode.union?.nlink ?? 1) > 0 &&
+    inode.upper !== undefined &&
+    !inode.staged &&
+    (yield* wait(stack.writable().getattr(inode.upper))).nlink > 0;
   if (!hasNames) throw new FsError('ENOENT', { syscall: 'link', path: name });
 }
 

@@ -173,11 +173,15 @@ const FLAG_BIG_ENDIAN = 1;
 const FLAG_ANY_ENDIAN = 2;
 const FLAG_UPPER = 4;
 
-/** The value of `origin` for an object of a lower layer. Handles come from little-endian hosts, as all of Node's are. */
-export function encodeOrigin(handle: FileHandle): Uint8Array {
+/**
+ * The value of `origin` for an object of a lower layer, or of `upper` for one of the upper. Handles come from little-endian
+ * hosts, as all of Node's are.
+ */
+export function encodeOrigin(handle: FileHandle, of: 'lower' | 'upper' = 'lower'): Uint8Array {
   const out = new Uint8Array(HANDLE_HEADER + handle.bytes.length);
   out[1] = HANDLE_MAGIC;
   out[2] = out.length;
+  if (of === 'upper') out[3] = FLAG_UPPER;
   out[4] = handle.type;
   out.set(handle.uuid, 5);
   out.set(handle.bytes, HANDLE_HEADER);

@@ -36,11 +36,13 @@ export { type Change, diff, type DiffOptions } from './diff.js';
 export { codeOf, type ErrorCode, type ErrorContext, errnoOf, FsError, isFsError } from './errors.js';
 export type { OpenFlags, OpenHandle } from './file.js';
 export type { XattrPrefix } from './format.js';
-export type { Inode, OverlayOptions } from './inode.js';
+export { inodeIndex } from './inode-index.js';
+export type { IndexOpener, Inode, OverlayOptions } from './inode.js';
 export type {
   AllocateMode,
   FileHandle,
   Found,
+  HandleTarget,
   Layer,
   LayerEntry,
   LayerFile,

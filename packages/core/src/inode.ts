@@ -6,10 +6,11 @@
 import { type Attributes, isDirectory, S_IFMT } from './attributes.js';
 import { FsError } from './errors.js';
 import type { XattrPrefix } from './format.js';
-import type { Layer, LayerNode, UpperLayer } from './layer.js';
+import type { Found, Layer, LayerNode, UpperLayer } from './layer.js';
 import { Mutex } from './lock.js';
 import type { Listed, Whiteout } from './merge.js';
-import type { Mode } from './run.js';
+import type { Entry } from './overlay.js';
+import type { Mode, Operation } from './run.js';
 
 export interface OverlayOptions<M extends Mode = Mode> {
   /** Read-only layers, topmost first. Any number. */
@@ -29,6 +30,62 @@ export interface OverlayOptions<M extends Mode = Mode> {
    * with their attributes ("strict"), or nothing ("volatile").
    */
   fsync?: 'auto' | 'strict' | 'volatile';
+  /** What keeps a lower file with several names one file when it is copied up: `inodeIndex()`. Default: each name gets a copy. */
+  index?: IndexOpener;
+}
+
+/** Opens the index of an overlay, or answers undefined where its layers cannot have one. */
+export type IndexOpener = (stack: Stack) => Operation<InodeIndex | undefined>;
+
+/**
+ * What the index does for the operations (inode-index.ts); what has one name only passes through. "Under the namespace lock"
+ * is the caller's to see to.
+ */
+export interface InodeIndex {
+  /** Whether a lower object, which is no directory, is one that the index keeps in one piece. */
+  covers(attributes: Attributes): boolean;
+  /** The entry for a name of such an object in a lower layer. */
+  lowerEntry(real: Real, attributes: Attributes): Operation<Entry>;
+  /** The union behind an upper object that records `origin`, if the index has it. */
+  unionOf(found: Found, origin: Origin): Operation<{ union: Union; node: LayerNode } | undefined>;
+  /** Makes sure that the upper has a name of a copied-up object, too, where one is known. */
+  nameInUpper(inode: Inode): Operation<void>;
+  /** Gives a staged copy its entry, and its known name in the upper. False if it is none of the index's. Under the namespace lock. */
+  arrive(inode: Inode, node: LayerNode, origin: Uint8Array | undefined): Operation<boolean>;
+  /** Gives the upper a name that a lower layer has, so that its loss takes one from the count in the same step. */
+  linkUp(inode: Inode, dir: Inode, name: string): Operation<void>;
+  /** As {@link linkUp}, before the name is removed or replaced: which is possible even where there is no room for a copy. */
+  prepareLoss(inode: Inode, dir: Inode, name: string): Operation<void>;
+  /** The upper object by a name that it has there, where {@link Inode.upper} is the one by its name in the index. */
+  nodeAt(inode: Inode, dir: Inode, name: string): Operation<LayerNode | undefined>;
+  /** Before a name is added or removed: the stored count then follows by itself. Under the namespace lock. */
+  record(inode: Inode): Operation<void>;
+  /** After a name was removed, which lay in the upper or only below. Under the namespace lock. */
+  lost(inode: Inode, from: 'upper' | 'lower'): Operation<void>;
+}
+
+/** What an `origin` attribute leads to. */
+export interface Origin {
+  value: Uint8Array;
+  dev: number;
+  /** The lower object's own. */
+  ino: number;
+  /** Undefined where the layer may not look. */
+  nlink: number | undefined;
+}
+
+/** A lower object with several names, which the index keeps one: shared by all of them, in the upper and below. */
+export interface Union {
+  /** Key in {@link Stack.aliases}, by the lower object. */
+  key: string;
+  /** Names in the merged view. */
+  nlink: number;
+  /** Names in the lower layer, if known. */
+  lowerNlink: number | undefined;
+  /** Its entry in the index, once copied up; {@link Inode.upper} is then the object by that name. */
+  entry: string | undefined;
+  /** `nlink` less that of the upper object, once this is what the upper object records. */
+  offset: number | undefined;
 }
 
 /** An object in a layer. */
@@ -60,8 +117,8 @@ export class Inode {
   dentry: Dentry | undefined;
   /** Whether it lost its last known name, as opposed to never having had one (the root). */
   isNameless = false;
-  /** Further known names of a hard-linked file. */
-  links: Dentry[] | undefined;
+  /** Further known names of a hard-linked file, by directory and name. */
+  links: Map<string, Dentry> | undefined;
 
   upper: LayerNode | undefined;
   /** For a directory, those that it merges, in order; otherwise at most one. */
@@ -70,6 +127,7 @@ export class Inode {
   ino: number;
   /** Key in {@link Stack.aliases}, for a hard-linked upper file. */
   alias: string | undefined;
+  union: Union | undefined;
   /** Whether the upper object records an origin, which its directory has to announce. */
   hasOrigin = false;
   /** Whether the upper object is a nameless copy: it was copied up after its last name had gone. */
@@ -134,8 +192,12 @@ export class Stack {
   readonly fsync: 'auto' | 'strict' | 'volatile';
   /** Serialises changes of names. */
   readonly namespace: Mutex = new Mutex();
-  /** Upper files with several names, by device and inode number. */
+  /** Files with several names, by device and inode number: upper ones, and lower ones that the index covers. */
   readonly aliases: Map<string, Inode> = new Map();
+  /** Where origins are looked up: one lower layer for each file system that can be told from the others. */
+  origins: { layer: number; dev: number }[] = [];
+  readonly openIndex: IndexOpener | undefined;
+  index: InodeIndex | undefined;
   /** Layers whose objects may carry another writer's `override_stat`. */
   readonly overrides: Set<number> = new Set();
   root!: Inode;
@@ -146,7 +208,7 @@ export class Stack {
 
   /** `sealed`, in place of an upper, is read as one but never written. */
   constructor(options: OverlayOptions, sealed?: Layer) {
-    const { lower, upper, redirectDir, xattrPrefix, fsync } = options;
+    const { lower, upper, redirectDir, xattrPrefix, fsync, index } = options;
     const first = upper ?? sealed;
     if (lower.length === 0 && first === undefined) throw new FsError('EINVAL', { syscall: 'overlay' });
     this.upper = upper;
@@ -155,6 +217,7 @@ export class Stack {
     this.prefix = upper?.xattrPrefix ?? xattrPrefix ?? 'trusted.overlay.';
     this.redirectDir = redirectDir ?? (this.prefix === 'user.overlay.' ? 'follow' : 'on');
     this.fsync = fsync ?? 'auto';
+    this.openIndex = index;
   }
 
   /** The layer whose file system the overlay reports. */
@@ -219,26 +282,25 @@ export class Stack {
     dir.children.set(name, inode);
     if (inode.dentry === undefined) inode.dentry = { dir, name };
     else if (inode.dentry.dir !== dir || inode.dentry.name !== name) {
-      inode.links ??= [];
-      if (!inode.links.some((link) => link.dir === dir && link.name === name)) inode.links.push({ dir, name });
+      inode.links ??= new Map();
+      inode.links.set(linkKey(dir, name), { dir, name });
     }
   }
 
   /** Records that a name is gone (or moved away). */
   removeDentry(inode: Inode, dir: Inode, name: string): void {
     if (dir.children?.get(name) === inode) dir.children.delete(name);
-    if (inode.dentry?.dir === dir && inode.dentry.name === name) inode.dentry = inode.links?.pop();
-    else if (inode.links !== undefined) {
-      inode.links = inode.links.filter((link) => link.dir !== dir || link.name !== name);
-    }
-    if (inode.links?.length === 0) inode.links = undefined;
+    let freed: Dentry | undefined = { dir, name };
+    if (inode.dentry?.dir === dir && inode.dentry.name === name) freed = inode.dentry = nextLink(inode);
+    if (freed !== undefined) inode.links?.delete(linkKey(freed.dir, freed.name));
+    if (inode.links?.size === 0) inode.links = undefined;
   }
 
   /** Records that the last known name of an inode is gone. Whoever holds it goes on using it. */
   becomeNameless(inode: Inode): void {
     inode.isNameless = true;
     this.inodeCount--;
-    if (!inode.kept) this.unalias(inode);
+    if (!inode.kept && !(inode.union !== undefined && inode.union.nlink > 0)) this.unalias(inode);
   }
 
   /** Releases the object of an inode that has no name and that nobody holds any more. */
@@ -268,7 +330,7 @@ export class Stack {
         this.letGo(current);
         return;
       }
-      const links = current.links ?? [];
+      const links = [...(current.links?.values() ?? [])];
       for (const { dir, name } of links) this.removeDentry(current, dir, name);
       this.removeDentry(current, dentry.dir, dentry.name);
       current.dentry = undefined;
@@ -280,14 +342,20 @@ export class Stack {
   }
 
   alias(inode: Inode, attributes: Attributes): void {
-    this.unalias(inode);
-    inode.alias = `${attributes.dev}:${attributes.ino}`;
+    inode.alias = aliasKey(attributes);
     this.aliases.set(inode.alias, inode);
   }
 
   unalias(inode: Inode): void {
-    if (inode.alias !== undefined && this.aliases.get(inode.alias) === inode) this.aliases.delete(inode.alias);
+    for (const key of [inode.alias, inode.union?.key]) {
+      if (key !== undefined && this.aliases.get(key) === inode) this.aliases.delete(key);
+    }
     inode.alias = undefined;
+  }
+
+  /** Whether one of an inode's names is in the upper; of one that the index keeps together, others may be only below. */
+  inUpper(inode: Inode, dir: Inode, name: string): boolean {
+    return inode.upper !== undefined && (inode.union === undefined || dir.listing?.get(name)?.layer === 0);
   }
 
   /** Takes back an inode that was made for nothing: another operation was faster. */
@@ -296,4 +364,18 @@ export class Stack {
     this.inodeCount--;
     this.unalias(inode);
   }
+}
+
+/** Key of an object in {@link Stack.aliases}. */
+export function aliasKey({ dev, ino }: { dev: number; ino: number }): string {
+  return `${dev}:${ino}`;
+}
+
+function linkKey(dir: Inode, name: string): string {
+  return `${dir.id}/${name}`;
+}
+
+/** The name that becomes the {@link Inode.dentry} when that one goes. */
+export function nextLink({ links }: Inode): Dentry | undefined {
+  return links?.values().next().value;
 }

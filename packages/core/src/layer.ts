@@ -70,6 +70,13 @@ export interface FileHandle {
   bytes: Uint8Array;
 }
 
+/** The object that a handle names. */
+export interface HandleTarget {
+  ino: number;
+  /** Undefined where only the handle itself was read, and nobody knows whether the object still exists. */
+  nlink: number | undefined;
+}
+
 export interface Layer<M extends Mode = Mode> {
   /** The directory at the top of the layer. */
   readonly root: LayerNode;
@@ -88,8 +95,8 @@ export interface Layer<M extends Mode = Mode> {
   statfs(): Answer<M, FileSystemStatistics>;
   /** A handle that names this object for as long as it exists, or undefined. */
   fileHandle?(node: LayerNode): Answer<M, FileHandle | undefined>;
-  /** The inode number of the live object that `handle` names on this layer's file system, or undefined. */
-  resolveHandle?(handle: FileHandle): Answer<M, number | undefined>;
+  /** The live object that `handle` names on this layer's file system, or undefined. */
+  resolveHandle?(handle: FileHandle): Answer<M, HandleTarget | undefined>;
   /** Releases what the layer holds beyond memory (descriptors, locks). Not used again afterwards. */
   close?(): Answer<M, void>;
 }
@@ -166,6 +173,8 @@ export interface UpperLayer<M extends Mode = Mode> extends Layer<M> {
   copyData?(from: LayerFile<M>, to: UpperFile<M>, length: number): Answer<M, boolean>;
   /** A node that a change named in `keep` is not used again. Does not fail; what it frees may be freed later. */
   release?(node: LayerNode): void;
+  /** A directory that is kept with the upper but outside of its tree, for the index; made if need be. */
+  openIndex?(): Answer<M, LayerNode>;
   /** Makes the entries of a directory durable. */
   fsyncdir(dir: LayerNode): Answer<M, void>;
   /** Makes everything written so far durable. */

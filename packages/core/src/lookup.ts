@@ -19,12 +19,12 @@ import {
   parseRedirect,
   whiteoutXattr,
 } from './format.js';
-import type { Inode, Real, Stack } from './inode.js';
+import { aliasKey, type Inode, type Origin, type Real, type Stack } from './inode.js';
 import type { Found, Layer, LayerEntry, LayerNode } from './layer.js';
 import { type LayerListing, type Listed, mergeListings, NO_WHITEOUTS } from './merge.js';
 import { byteLength, checkName, NAME_MAX } from './names.js';
 import type { Entry } from './overlay.js';
-import { isThenable, type Operation, wait } from './run.js';
+import { isThenable, maybe, type Operation, wait } from './run.js';
 
 /** See `Overlay.lookup`. */
 export function* lookup(stack: Stack, dir: Inode, name: string): Operation<Entry | undefined> {
@@ -67,7 +67,7 @@ export function* getattr(stack: Stack, inode: Inode): Operation<Attributes> {
   const { layer, node, index } = stack.real(inode);
   const attributes = present(inode, yield* overridden(stack, index, node, yield* wait(layer.getattr(node))));
   // The last name is gone, which a lower layer does not know; and where a staged copy lies is the upper's own affair.
-  if (inode.isNameless && (inode.upper === undefined || inode.staged)) attributes.nlink = 0;
+  if (inode.isNameless && (inode.upper === undefined || inode.staged)) attributes.nlink = inode.union?.nlink ?? 0;
   return attributes;
 }
 
@@ -75,6 +75,7 @@ export function* getattr(stack: Stack, inode: Inode): Operation<Attributes> {
 function present(inode: Inode, attributes: Attributes): Attributes {
   attributes.ino = inode.ino;
   if (inode.isDirectory && inode.isMerged) attributes.nlink = 1;
+  if (inode.union !== undefined) attributes.nlink = inode.union.nlink;
   return attributes;
 }
 
@@ -163,10 +164,11 @@ function lowerFile(stack: Stack, index: number, answer: FoundSoon): Entry | unde
     return undefined;
   const { node, attributes } = answer;
   if (isDirectory(attributes.mode) || mayBeXattrWhiteout(attributes)) return undefined;
+  if (attributes.nlink > 1 && stack.index !== undefined) return undefined;
   return newLowerFile(stack, { layer: index, node }, attributes);
 }
 
-function newLowerFile(stack: Stack, real: Real, attributes: Attributes): Entry {
+export function newLowerFile(stack: Stack, real: Real, attributes: Attributes): Entry {
   const inode = stack.newInode(attributes.mode, stack.presentIno(attributes.dev, attributes.ino), undefined, [real]);
   if (holdsItsBytes(attributes)) inode.whole = real.node;
   return { inode, attributes: present(inode, attributes) };
@@ -188,20 +190,32 @@ function* instantiate(
   const inUpper = index < stack.firstLower;
   if (isDirectory(attributes.mode)) return yield* instantiateDirectory(stack, dir, name, listed, real, attributes);
 
-  if (!inUpper) return newLowerFile(stack, real, attributes);
-  const origin = dir.impure ? yield* originIno(stack, real) : undefined;
-  const alias = attributes.nlink > 1 ? stack.aliases.get(`${attributes.dev}:${attributes.ino}`) : undefined;
+  const { index: links } = stack;
+  if (!inUpper) {
+    if (links?.covers(attributes) === true) return yield* links.lowerEntry(real, attributes);
+    return newLowerFile(stack, real, attributes);
+  }
+  const origin = dir.impure ? yield* originOf(stack, real) : undefined;
+  const isLinked = attributes.nlink > 1;
+  const indexed = isLinked && origin !== undefined ? yield* maybe(links?.unionOf(found, origin)) : undefined;
+  const alias = isLinked ? stack.aliases.get(aliasKey(attributes)) : undefined;
   if (alias !== undefined) {
-    if (alias.isNameless) {
+    if (alias.isNameless && alias.union === undefined) {
       stack.releaseKept(alias); // held open only, until now
       alias.upper = found.node;
     }
     return { inode: alias, attributes: present(alias, attributes) };
   }
-  const ino = origin?.ino ?? stack.presentIno(attributes.dev, attributes.ino);
-  const inode = stack.newInode(attributes.mode, ino, found.node, []);
+  // Of several names below, each may have its own copy by now: unless indexed, they cannot all have the origin's number.
+  const shown = origin !== undefined && (indexed !== undefined || (origin.nlink ?? 1) === 1) ? origin : attributes;
+  const ino = stack.presentIno(shown.dev, shown.ino);
+  const inode = stack.newInode(attributes.mode, ino, indexed?.node ?? found.node, []);
   inode.hasOrigin = origin !== undefined;
-  if (attributes.nlink > 1) stack.alias(inode, attributes);
+  if (indexed !== undefined) {
+    inode.union = indexed.union;
+    stack.aliases.set(indexed.union.key, inode);
+  }
+  if (isLinked) stack.alias(inode, attributes);
   return { inode, attributes: present(inode, attributes) };
 }
 
@@ -224,7 +238,8 @@ function* instantiateDirectory(
   const shown = inUpper && lower[0] !== undefined ? lower[0] : undefined;
   const numbers = shown === undefined ? attributes : yield* wait(stack.layer(shown.layer).getattr(shown.node));
   let ino = stack.presentIno(numbers.dev, numbers.ino);
-  if (inUpper && shown === undefined && dir.impure) ino = (yield* originIno(stack, real))?.ino ?? ino;
+  const origin = inUpper && shown === undefined && dir.impure ? yield* originOf(stack, real) : undefined;
+  if (origin !== undefined) ino = stack.presentIno(origin.dev, origin.ino);
   const inode = stack.newInode(attributes.mode, ino, inUpper ? real.node : undefined, lower);
   if (inUpper) {
     inode.opaque = marks.opaque === 'y';
@@ -367,19 +382,20 @@ function* hasOpaqueName(layer: Layer, dir: LayerNode): Operation<boolean> {
   return false;
 }
 
-/** The number of the lower object that an upper one was copied from, if it records one that still exists. */
-function* originIno(stack: Stack, real: Real): Operation<{ ino: number } | undefined> {
+/** The lower object that an upper one was copied from, if it records one that still exists. */
+function* originOf(stack: Stack, real: Real): Operation<Origin | undefined> {
   const value = yield* wait(stack.layer(real.layer).getxattr(real.node, `${stack.prefix}origin`));
-  if (value === undefined) return undefined;
+  return value === undefined ? undefined : yield* resolveOrigin(stack, value);
+}
+
+/** The lower object that the value of an `origin` attribute names, if it still exists. */
+export function* resolveOrigin(stack: Stack, value: Uint8Array): Operation<Origin | undefined> {
   const handle = decodeOrigin(value);
-  if (handle !== undefined) {
-    for (let index = stack.firstLower; index < stack.layers.length; index++) {
-      const layer = stack.layer(index);
-      const ino = layer.resolveHandle === undefined ? undefined : yield* wait(layer.resolveHandle(handle));
-      if (ino === undefined) continue;
-      const { dev } = yield* wait(layer.getattr(layer.root));
-      return { ino: stack.presentIno(dev, ino) };
-    }
+  if (handle === undefined) return undefined;
+  for (const { layer: index, dev } of stack.origins) {
+    const layer = stack.layer(index);
+    const target = layer.resolveHandle === undefined ? undefined : yield* wait(layer.resolveHandle(handle));
+    if (target !== undefined) return { value, dev, ino: target.ino, nlink: target.nlink };
   }
   return undefined;
 }

@@ -21,6 +21,7 @@ import type {
   AllocateMode,
   FileHandle,
   Found,
+  HandleTarget,
   LayerEntry,
   LayerNode,
   NamespaceChange,
@@ -196,6 +197,9 @@ export class MemoryLayer implements UpperLayer<'sync'> {
   readonly root: LayerNode;
   readonly xattrPrefix: XattrPrefix;
   readonly #dev: number;
+  /** What has a name, by inode number. */
+  readonly #named = new Map<number, MemoryNode>();
+  #index: MemoryNode | undefined;
   #nextIno = 1;
 
   constructor(options: MemoryLayerOptions = {}) {
@@ -262,9 +266,10 @@ export class MemoryLayer implements UpperLayer<'sync'> {
     return { uuid, type: 1, bytes };
   }
 
-  resolveHandle({ uuid, bytes }: FileHandle): number | undefined {
-    const dev = new DataView(uuid.buffer, uuid.byteOffset).getUint32(0);
-    return dev === this.#dev ? new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0) : undefined;
+  resolveHandle({ uuid, bytes }: FileHandle): HandleTarget | undefined {
+    if (new DataView(uuid.buffer, uuid.byteOffset).getUint32(0) !== this.#dev) return undefined;
+    const node = this.#named.get(new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0));
+    return node && this.getattr(node);
   }
 
   stage(object: NewObject): Found {
@@ -353,6 +358,11 @@ export class MemoryLayer implements UpperLayer<'sync'> {
     touch(memory, 'changed');
   }
 
+  openIndex(): LayerNode {
+    this.#index ??= this.#node({ mode: S_IFDIR, uid: 0, gid: 0 });
+    return this.#index;
+  }
+
   fsyncdir(): void {}
 
   sync(): void {}
@@ -370,6 +380,7 @@ export class MemoryLayer implements UpperLayer<'sync'> {
 
   #put(dir: MemoryNode, name: string, node: MemoryNode): void {
     directory(dir).set(name, node);
+    this.#named.set(node.attributes.ino, node);
     if (node.entries === undefined) node.attributes.nlink++;
     else {
       node.attributes.nlink = Math.max(2, node.attributes.nlink);
@@ -385,6 +396,7 @@ export class MemoryLayer implements UpperLayer<'sync'> {
     directory(dir).delete(name);
     if (node.entries === undefined) node.attributes.nlink--;
     else dir.attributes.nlink--;
+    if (node.entries !== undefined || node.attributes.nlink === 0) this.#named.delete(node.attributes.ino);
     touch(node, 'changed');
     touch(dir, 'modified');
   }

@@ -6,10 +6,10 @@ import { S_IFCHR } from './attributes.js';
 import { copyUp } from './copy-up.js';
 import { coversBelow } from './create.js';
 import { FsError } from './errors.js';
-import type { Inode, Stack } from './inode.js';
+import { type Inode, nextLink, type Stack } from './inode.js';
 import type { LayerNode, Occupant, Place } from './layer.js';
 import { list, require } from './lookup.js';
-import { type Operation, wait } from './run.js';
+import { maybe, type Operation, wait } from './run.js';
 
 /** See `Overlay.unlink`. */
 export function* unlink(stack: Stack, dir: Inode, name: string): Operation<void> {
@@ -17,6 +17,7 @@ export function* unlink(stack: Stack, dir: Inode, name: string): Operation<void>
   if (inode.isDirectory) throw new FsError('EISDIR', { syscall: 'unlink', path: name });
   stack.writable();
   if (coversBelow(dir, name)) yield* copyUp(stack, dir);
+  yield* maybe(stack.index?.prepareLoss(inode, dir, name));
   yield* stack.namespace.hold(remove(stack, dir, name, 'unlink'));
 }
 
@@ -52,12 +53,15 @@ function* removeInode(
   }
   if (inode.isDirectory) yield* checkEmpty(stack, inode, name); // again: somebody may have been faster
   const covers = coversBelow(dir, name);
-  const occupant: Occupant = inode.upper === undefined ? 'nothing' : occupantOf(inode);
+  const inUpper = stack.inUpper(inode, dir, name);
+  const occupant: Occupant = inUpper ? occupantOf(inode) : 'nothing';
   const place = { dir: dir.upper as LayerNode, name };
   const other = yield* otherNode(stack, dir, name, inode);
+  yield* maybe(stack.index?.record(inode));
   if (covers) yield* cover(stack, place, occupant, keptNode(inode));
   else yield* wait(stack.writable().commit({ kind: 'unlink', from: place, occupant, keep: keptNode(inode) }));
   nameVanished(stack, dir, name, inode, covers, other);
+  yield* maybe(stack.index?.lost(inode, inUpper ? 'upper' : 'lower'));
 }
 
 function* cover(stack: Stack, to: Place, over: Occupant, keep: LayerNode | undefined): Operation<void> {
@@ -83,21 +87,19 @@ export function occupantOf(inode: Inode): Occupant {
 
 /**
  * The upper object that must outlive the loss of a name: it is open, or a directory that somebody may stand in. One that is
- * known under another name is found there again instead.
+ * known under another name is found there again instead, one that the index has in the index.
  */
 export function keptNode(inode: Inode): LayerNode | undefined {
+  if (inode.union?.entry !== undefined) return undefined;
   const held = inode.handles > 0 || (inode.isDirectory && inode.references > 0);
   return held && inode.links === undefined ? inode.upper : undefined;
 }
 
 /** The object as found under another of its known names. Asked before the change, after which nothing may fail. */
-export function* otherNode(
-  stack: Stack,
-  dir: Inode,
-  name: string,
-  { dentry, links }: Inode,
-): Operation<LayerNode | undefined> {
-  const other = dentry?.dir === dir && dentry.name === name ? links?.at(-1) : dentry;
+export function* otherNode(stack: Stack, dir: Inode, name: string, inode: Inode): Operation<LayerNode | undefined> {
+  const { dentry } = inode;
+  if (inode.union !== undefined) return undefined;
+  const other = dentry?.dir === dir && dentry.name === name ? nextLink(inode) : dentry;
   if (other?.dir.upper === undefined) return undefined;
   return (yield* wait(stack.writable().lookup(other.dir.upper, other.name)))?.node;
 }

@@ -12,7 +12,7 @@ import type { LayerNode } from './layer.js';
 import { list, lookup, require } from './lookup.js';
 import { byteLength } from './names.js';
 import { checkEmpty, keptNode, nameVanished, occupantOf, otherNode } from './remove.js';
-import { type Operation, wait } from './run.js';
+import { maybe, type Operation, wait } from './run.js';
 
 /** renameat2's flags. "whiteout" is refused: whiteouts are the overlay's own business, as in the kernel. */
 export type RenameFlag = 'noreplace' | 'exchange' | 'whiteout';
@@ -89,8 +89,12 @@ function* renameInode(
     if (flag === 'exchange') checkRedirect(stack, target as Inode, toDir, from.dir);
 
     yield* copyUpWhole(stack, source);
+    yield* maybe(stack.index?.linkUp(source, from.dir, from.name));
     yield* copyUp(stack, toDir);
-    if (flag === 'exchange') yield* copyUpWhole(stack, target as Inode);
+    if (target !== undefined && flag === 'exchange') {
+      yield* copyUpWhole(stack, target);
+      yield* maybe(stack.index?.linkUp(target, toDir, toName));
+    } else if (target !== undefined) yield* maybe(stack.index?.prepareLoss(target, toDir, toName));
     return yield* stack.namespace.hold(commitRename(stack, from.dir, from.name, toDir, toName, flag, source, target));
   } finally {
     if (target !== undefined) target.pins--;
@@ -204,15 +208,19 @@ function* commitRename(
   const from: End = { dir: fromDir, name: fromName, inode: source };
   yield* checkRename(stack, from, toDir, toName, target, flag); // emptiness and ancestry may have changed too
 
-  const node = source.upper as LayerNode;
+  if (!stack.inUpper(source, fromDir, fromName)) return false;
+  if (flag === 'exchange' && !stack.inUpper(target as Inode, toDir, toName)) return false;
   yield* prepareDirectory(stack, source, fromDir, toDir);
   if (source.hasOrigin) yield* markImpure(stack, toDir);
   if (flag === 'exchange') yield* exchange(stack, from, { dir: toDir, name: toName, inode: target as Inode });
   else {
     if (target?.isDirectory === true && target.upper !== undefined) yield* clearWhiteouts(stack, toDir, toName, target);
     const leaves = coversBelow(fromDir, fromName);
-    const over = target?.upper === undefined ? whiteoutAt(toDir, toName) : occupantOf(target);
+    const inUpper = target !== undefined && stack.inUpper(target, toDir, toName);
+    const over = inUpper ? occupantOf(target) : whiteoutAt(toDir, toName);
     const other = target === undefined ? undefined : yield* otherNode(stack, toDir, toName, target);
+    if (target !== undefined) yield* maybe(stack.index?.record(target));
+    const node = yield* namedNode(stack, from);
     yield* wait(
       stack.writable().commit({
         kind: 'rename',
@@ -228,8 +236,14 @@ function* commitRename(
     if (target !== undefined) nameVanished(stack, toDir, toName, target, coversBelow(toDir, toName), other);
     moveName(stack, from, leaves);
     nameAppeared(stack, toDir, toName, source, ino);
+    if (target !== undefined) yield* maybe(stack.index?.lost(target, inUpper ? 'upper' : 'lower'));
   }
   return true;
+}
+
+/** The upper object by this very name. */
+function* namedNode(stack: Stack, { dir, name, inode }: End): Operation<LayerNode> {
+  return (yield* maybe(stack.index?.nodeAt(inode, dir, name))) ?? (inode.upper as LayerNode);
 }
 
 /** As {@link nameVanished}, for an inode that goes on under another name. */
@@ -244,12 +258,10 @@ function moveName(stack: Stack, { dir, name, inode }: End, covers: boolean): voi
 function* exchange(stack: Stack, a: End, b: End): Operation<void> {
   yield* prepareDirectory(stack, b.inode, b.dir, a.dir);
   if (b.inode.hasOrigin) yield* markImpure(stack, a.dir);
-  const place = ({ dir, name, inode }: End): { dir: LayerNode; name: string; node: LayerNode } => ({
-    dir: dir.upper as LayerNode,
-    name,
-    node: inode.upper as LayerNode,
-  });
-  yield* wait(stack.writable().commit({ kind: 'exchange', a: place(a), b: place(b) }));
+  function* place(end: End): Operation<{ dir: LayerNode; name: string; node: LayerNode }> {
+    return { dir: end.dir.upper as LayerNode, name: end.name, node: yield* namedNode(stack, end) };
+  }
+  yield* wait(stack.writable().commit({ kind: 'exchange', a: yield* place(a), b: yield* place(b) }));
   const inos = [a, b].map(({ dir, name, inode }) => dir.listing?.get(name)?.ino ?? inode.ino);
   const covers = [a, b].map(({ dir, name }) => coversBelow(dir, name));
   moveName(stack, a, covers[0] as boolean);

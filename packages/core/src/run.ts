@@ -23,6 +23,11 @@ export function* wait<T>(answer: T | PromiseLike<T>): Operation<T> {
   return isThenable(answer) ? ((yield answer) as T) : answer;
 }
 
+/** An operation that there may be none of: `yield* maybe(stack.index?.record(inode))`. */
+export function* maybe<T>(operation: Operation<T> | undefined): Operation<T | undefined> {
+  return operation === undefined ? undefined : yield* operation;
+}
+
 /** Runs an operation over synchronous layers. A promise means a type was forced: that is a TypeError. */
 export function runSync<T>(operation: Operation<T>): T {
   const step = operation.next();

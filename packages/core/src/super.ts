@@ -3,14 +3,18 @@ import { FsError } from './errors.js';
 import { OVERRIDE_XATTRS, unknownXattr } from './format.js';
 import type { Inode, Real, Stack } from './inode.js';
 import { readMarks } from './lookup.js';
-import { type Operation, wait } from './run.js';
+import { maybe, type Operation, wait } from './run.js';
 
 /** Opens the root: the topmost root's attributes over every layer, after refusing what is not understood. */
 export function* openRoot(stack: Stack): Operation<Inode> {
   for (let index = 0; index < stack.layers.length; index++) {
     const layer = stack.layer(index);
     // File systems are numbered in the order of the layers, so that inode numbers are the same at the next mount.
-    stack.presentIno((yield* wait(layer.getattr(layer.root))).dev, 0);
+    const { dev } = yield* wait(layer.getattr(layer.root));
+    stack.presentIno(dev, 0);
+    if (index >= stack.firstLower && !stack.origins.some((origin) => origin.dev === dev)) {
+      stack.origins.push({ layer: index, dev });
+    }
     const names = yield* wait(layer.listxattr(layer.root));
     if (names.length === 0) continue;
     const unknown = unknownXattr(names, stack.prefix);
@@ -27,5 +31,6 @@ export function* openRoot(stack: Stack): Operation<Inode> {
   root.ino = stack.presentIno(attributes.dev, attributes.ino); // the upper's own, as in the kernel (`ovl_get_root`)
   if (upperRoot !== undefined) root.impure = (yield* readMarks(stack, { layer: 0, node: upperRoot })).impure;
   stack.root = root;
+  stack.index = yield* maybe(stack.openIndex?.(stack));
   return root;
 }

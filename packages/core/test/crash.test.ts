@@ -13,9 +13,10 @@ import {
   snapshot,
   type TreeSpec,
 } from '@ovl/core/testing';
+import type { OverlayOptions } from '@ovl/core';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { given, inStep, open, parameters, sameTree, TIMEOUT, worldOf } from './worlds.js';
+import { given, inStep, KINDS, open, parameters, sameTree, TIMEOUT, worldOf } from './worlds.js';
 
 type Loss = 'kill' | 'power';
 
@@ -39,12 +40,13 @@ async function agrees(model: Model, found: Snapshot, loss: Loss): Promise<Model 
 async function withCrash(
   trees: readonly TreeSpec[],
   operations: readonly FileOperation[],
+  options: Partial<OverlayOptions>,
   loss: Loss,
   after: number,
 ): Promise<number> {
   const world = worldOf(trees);
   const crash = crashLayer(world.upper);
-  const driver = open({ upper: crash.layer, lower: world.lower });
+  const driver = open({ upper: crash.layer, lower: world.lower }, {}, options);
   crash.cutAfter(after);
   let model = new Model(trees);
   let old = model;
@@ -60,7 +62,7 @@ async function withCrash(
     expect({ operation, result: actual }).toEqual({ operation, result: expected });
   }
   const { mutations } = crash;
-  const reopened = open({ upper: crash.recover(loss), lower: world.lower });
+  const reopened = open({ upper: crash.recover(loss), lower: world.lower }, {}, options);
   const found = await snapshot(reopened);
   const survivor = (await agrees(model, found, loss)) ?? (await agrees(old, found, loss));
   if (survivor === undefined) {
@@ -76,18 +78,20 @@ async function withCrash(
 }
 
 describe('with a crash at each change of the upper', () => {
-  for (const loss of ['kill', 'power'] as const) {
-    it(`after any operations (${loss})`, TIMEOUT, async () => {
-      const everyCrash = async (trees: TreeSpec[], operations: FileOperation[]): Promise<void> => {
-        const mutations = await withCrash(trees, operations, loss, Number.POSITIVE_INFINITY);
-        for (let after = 0; after < mutations; after++) await withCrash(trees, operations, loss, after);
-      };
-      const property = fc.asyncProperty(
-        given(arbitraryLayers(fc)),
-        given(arbitraryOperations(fc, { min: 1, max: 6 })),
-        everyCrash,
-      );
-      await fc.assert(property, parameters(40));
-    });
+  for (const { kind, layers, options } of KINDS) {
+    for (const loss of ['kill', 'power'] as const) {
+      it(`after any operations (${kind}, ${loss})`, TIMEOUT, async () => {
+        const everyCrash = async (trees: TreeSpec[], operations: FileOperation[]): Promise<void> => {
+          const mutations = await withCrash(trees, operations, options, loss, Number.POSITIVE_INFINITY);
+          for (let after = 0; after < mutations; after++) await withCrash(trees, operations, options, loss, after);
+        };
+        const property = fc.asyncProperty(
+          given(arbitraryLayers(fc, layers)),
+          given(arbitraryOperations(fc, { min: 1, max: 6 })),
+          everyCrash,
+        );
+        await fc.assert(property, parameters(40));
+      });
+    }
   }
 });

@@ -1,5 +1,5 @@
 // Every layer call fails once: the view is then the old or the new one of the operation, and nothing is left behind.
-import type { Layer, MemoryLayer } from '@ovl/core';
+import type { Layer, MemoryLayer, OverlayOptions } from '@ovl/core';
 import {
   apply,
   arbitraryLayers,
@@ -15,7 +15,7 @@ import {
 } from '@ovl/core/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { closeAll, given, open, parameters, sameTree, TIMEOUT, worldOf } from './worlds.js';
+import { closeAll, given, KINDS, open, parameters, sameTree, TIMEOUT, worldOf } from './worlds.js';
 
 interface Faulty {
   upper: FaultLayer<MemoryLayer>;
@@ -31,6 +31,7 @@ async function withFault(
   trees: readonly TreeSpec[],
   operations: readonly FileOperation[],
   inodes: 'keep' | 'forget',
+  options: Partial<OverlayOptions>,
   fault: { layer: 'upper' | 'lower'; after: number } | undefined,
 ): Promise<{ upper: number; lower: number }> {
   const world = worldOf(trees);
@@ -39,7 +40,7 @@ async function withFault(
     lower: world.lower.map((layer) => faultLayer<Layer>(layer)),
   };
   const layers = { upper: faulty.upper.layer, lower: faulty.lower.map(({ layer }) => layer) };
-  const driver = open(layers, { inodes });
+  const driver = open(layers, { inodes }, options);
   const start = { upper: faulty.upper.calls, lower: faulty.lower[0]?.calls ?? 0 };
   const victim = fault?.layer === 'lower' ? faulty.lower[0] : faulty.upper;
   if (fault !== undefined) victim?.arm(fault.after, 'EIO');
@@ -64,7 +65,7 @@ async function withFault(
           await apply(model, { kind: 'close', slot: operation.slot });
         }
       }
-      expect(await sees(open(world)), `${where}; a reopened overlay differs`).toEqual(await sees(model));
+      expect(await sees(open(world, {}, options)), `${where}; a reopened overlay differs`).toEqual(await sees(model));
     } else expect({ operation, result: actual }).toEqual({ operation, result: expected });
     expect(faulty.upper.stagedObjects, `staged objects after ${operation.kind}`).toBeLessThanOrEqual(driver.openCount);
   }
@@ -77,25 +78,32 @@ async function withFault(
     'files left open',
   ).toBe(0);
   if (inodes === 'forget') expect(driver.overlay.inodeCount, 'inodes left').toBe(1);
-  await sameTree(open(world), model, 'reopened');
+  await sameTree(open(world, {}, options), model, 'reopened');
   return calls;
 }
 
-async function everyFault(trees: readonly TreeSpec[], operations: readonly FileOperation[]): Promise<void> {
+async function everyFault(
+  trees: readonly TreeSpec[],
+  operations: readonly FileOperation[],
+  options: Partial<OverlayOptions>,
+): Promise<void> {
   const inodes = 'forget';
-  const calls = await withFault(trees, operations, inodes, undefined);
+  const calls = await withFault(trees, operations, inodes, options, undefined);
   for (const layer of ['upper', 'lower'] as const) {
-    for (let after = 0; after < calls[layer]; after++) await withFault(trees, operations, inodes, { layer, after });
+    for (let after = 0; after < calls[layer]; after++)
+      await withFault(trees, operations, inodes, options, { layer, after });
   }
 }
 
 describe('with a fault at each layer call', () => {
-  it('after any operations', TIMEOUT, async () => {
-    const property = fc.asyncProperty(
-      given(arbitraryLayers(fc)),
-      given(arbitraryOperations(fc, { min: 1, max: 5 })),
-      everyFault,
-    );
-    await fc.assert(property, parameters(25));
-  });
+  for (const { kind, layers, options } of KINDS) {
+    it(`after any operations (${kind})`, TIMEOUT, async () => {
+      const property = fc.asyncProperty(
+        given(arbitraryLayers(fc, layers)),
+        given(arbitraryOperations(fc, { min: 1, max: 5 })),
+        (trees, operations) => everyFault(trees, operations, options),
+      );
+      await fc.assert(property, parameters(25));
+    });
+  }
 });

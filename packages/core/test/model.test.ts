@@ -8,37 +8,52 @@ import {
   Model,
   type TreeSpec,
 } from '@ovl/core/testing';
+import type { OverlayOptions } from '@ovl/core';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { closeAll, given, inStep, type Numbers, open, parameters, sameTree, TIMEOUT, worldOf } from './worlds.js';
+import {
+  closeAll,
+  given,
+  inStep,
+  KINDS,
+  type Numbers,
+  open,
+  parameters,
+  sameTree,
+  TIMEOUT,
+  worldOf,
+} from './worlds.js';
 
 async function behavesAsTheModel(
   trees: readonly TreeSpec[],
   operations: readonly FileOperation[],
   inodes: 'keep' | 'forget',
+  options: Partial<OverlayOptions> = {},
 ): Promise<void> {
   const world = worldOf(trees);
   const model = new Model(trees);
-  const driver = open(world, { inodes });
+  const driver = open(world, { inodes }, options);
   const numbers: Numbers = new Map();
   await sameTree(driver, model, 'before', numbers);
   for (const operation of operations) await inStep(driver, model, operation);
   await sameTree(driver, model, 'after', numbers);
   await closeAll(driver, model);
   if (inodes === 'forget') expect(driver.overlay.inodeCount).toBe(1);
-  await sameTree(open(world), model, 'reopened', numbers);
+  await sameTree(open(world, {}, options), model, 'reopened', numbers);
 }
 
 describe('overlay ≡ flat model', () => {
-  for (const inodes of ['keep', 'forget'] as const) {
-    it(`after any operations, and reopened (inodes: ${inodes})`, TIMEOUT, async () => {
-      const property = fc.asyncProperty(
-        given(arbitraryLayers(fc)),
-        given(arbitraryOperations(fc, { min: 1, max: 30 })),
-        (trees, operations) => behavesAsTheModel(trees, operations, inodes),
-      );
-      await fc.assert(property, parameters(300));
-    });
+  for (const { kind, layers, options } of KINDS) {
+    for (const inodes of ['keep', 'forget'] as const) {
+      it(`after any operations, and reopened (${kind}, inodes: ${inodes})`, TIMEOUT, async () => {
+        const property = fc.asyncProperty(
+          given(arbitraryLayers(fc, layers)),
+          given(arbitraryOperations(fc, { min: 1, max: 30 })),
+          (trees, operations) => behavesAsTheModel(trees, operations, inodes, options),
+        );
+        await fc.assert(property, parameters(300));
+      });
+    }
   }
 });
 

@@ -1,10 +1,20 @@
 // What the property tests share: layers in memory from specs, overlays over them, comparison with the model.
-import { type Layer, type MemoryLayer, memoryLayer, Overlay, type OverlayOptions, runSync } from '@ovl/core';
+import {
+  inodeIndex,
+  type Layer,
+  type MemoryLayer,
+  memoryLayer,
+  Overlay,
+  type OverlayOptions,
+  runSync,
+} from '@ovl/core';
 import {
   type Arbitrary,
+  type ArbitraryOptions,
   apply,
   canonical,
   concrete,
+  DEFAULT_OPTIONS,
   type FileOperation,
   type Model,
   OverlayDriver,
@@ -37,6 +47,12 @@ function layerOf(tree: TreeSpec): MemoryLayer {
   runSync(populate(layer, tree));
   return layer;
 }
+
+/** The worlds that the properties hold in: what the layers may hold, and what the overlay is opened with. */
+export const KINDS: readonly { kind: string; layers: ArbitraryOptions; options: Partial<OverlayOptions> }[] = [
+  { kind: 'plain', layers: DEFAULT_OPTIONS, options: {} },
+  { kind: 'with an index', layers: { ...DEFAULT_OPTIONS, links: true }, options: { index: inodeIndex('on') } },
+];
 
 export interface World {
   upper: MemoryLayer;

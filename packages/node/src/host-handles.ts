@@ -2,7 +2,7 @@
  * File handles: how an object of a file system is named across mounts, as the kernel's `origin` attribute does
  * (`ovl_encode_real_fh`): the handle of `name_to_handle_at` with the superblock's UUID, all zero where it has none.
  */
-import type { FileHandle } from '@ovl/core';
+import type { FileHandle, HandleTarget } from '@ovl/core';
 import { type CString, bind, cString, errno, errorOf, fixedBuffer } from './libc.js';
 import { AT_EMPTY_PATH, O_CLOEXEC, O_PATH, close, ioctlOrErrno, statxFd } from './syscalls.js';
 
@@ -58,17 +58,20 @@ export function fileSystemUuid(fd: number): Uint8Array {
   return new Uint8Array(16);
 }
 
-/** The inode number of the live object that the handle names on the file system of `mountFd` (no O_PATH descriptor). */
-export function inodeOfHandle(mountFd: number, { type, bytes }: FileHandle): number | undefined {
+/** The live object that the handle names on the file system of `mountFd` (no O_PATH descriptor). */
+export function targetOfHandle(mountFd: number, { type, bytes }: FileHandle): HandleTarget | undefined {
   if (bytes.length > MAX_HANDLE_SZ) return undefined;
   handle.writeUInt32LE(bytes.length, 0);
   handle.writeInt32LE(type, 4);
   handle.set(bytes, 8);
   const fd = c.openByHandleAt(mountFd, handle, O_PATH | O_CLOEXEC);
-  if (fd < 0) return errno() === EPERM ? parseInode(type, bytes) : undefined;
+  if (fd < 0) {
+    const ino = errno() === EPERM ? parseInode(type, bytes) : undefined;
+    return ino === undefined ? undefined : { ino, nlink: undefined };
+  }
   try {
     const { ino, nlink } = statxFd(fd);
-    return nlink > 0 ? ino : undefined; // removed, and only open somewhere
+    return nlink > 0 ? { ino, nlink } : undefined; // removed, and only open somewhere
   } finally {
     close(fd);
   }

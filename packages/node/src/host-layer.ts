@@ -12,12 +12,13 @@ import {
   type FileSystemStatistics,
   type Found,
   FsError,
+  type HandleTarget,
   type Layer,
   type LayerEntry,
   type LayerNode,
 } from '@ovl/core';
 import { HostFile } from './host-file.js';
-import { fileSystemUuid, inodeOfHandle, nameToHandle } from './host-handles.js';
+import { fileSystemUuid, nameToHandle, targetOfHandle } from './host-handles.js';
 import { HostNode, checkEntry, directories, hostNode, locate, locateByName } from './host-nodes.js';
 import { readEntries } from './host-readdir.js';
 import {
@@ -121,11 +122,11 @@ export class HostLayer implements Layer<'sync'> {
     return { uuid, type: raw.type, bytes: raw.bytes };
   }
 
-  resolveHandle(handle: FileHandle): number | undefined {
+  resolveHandle(handle: FileHandle): HandleTarget | undefined {
     const fd = this.openDirectory(this.root);
     try {
       const uuid = fileSystemUuid(fd);
-      return handle.uuid.every((byte, i) => byte === uuid[i]) ? inodeOfHandle(fd, handle) : undefined;
+      return handle.uuid.every((byte, i) => byte === uuid[i]) ? targetOfHandle(fd, handle) : undefined;
     } finally {
       close(fd);
     }

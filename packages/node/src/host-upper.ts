@@ -48,7 +48,7 @@ import {
   utimensat,
 } from './syscalls.js';
 import { type GuardedDirectory, checkKernelMounts, checkPlacement, lock } from './upper-guard.js';
-import { WorkDirectory } from './work-dir.js';
+import { closeBesideWork, openBesideWork, WorkDirectory } from './work-dir.js';
 
 export interface HostUpperOptions {
   upper: string;
@@ -104,6 +104,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   readonly #gid: number = process.getegid?.() ?? 0;
   readonly #umask: number = process.umask();
   readonly #staging: Surroundings;
+  #index: HostNode | undefined;
   /** The file made last, still open: whoever makes one mostly writes it next, and may no longer be allowed to (0444). */
   #fresh: { node: HostNode; fd: number } | undefined;
 
@@ -216,6 +217,11 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     if (keep !== undefined) keep.parent = undefined;
   }
 
+  openIndex(): HostNode {
+    this.#index ??= openBesideWork(this.#workLock.fd, 'index', `${this.#workLock.path}/index`);
+    return this.#index;
+  }
+
   release(node: LayerNode): void {
     this.#kept.release(hostNode(node));
   }
@@ -242,8 +248,11 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   }
 
   setxattr(node: LayerNode, name: string, value: Uint8Array, condition?: 'create' | 'replace'): void {
-    const at = locateByName(hostNode(node));
-    setxattr(at.fd, at.name, name, value, condition === 'create' ? 1 : condition === 'replace' ? 2 : 0);
+    const flags = condition === 'create' ? 1 : condition === 'replace' ? 2 : 0;
+    this.#despiteMode(hostNode(node), () => {
+      const at = locateByName(hostNode(node));
+      setxattr(at.fd, at.name, name, value, flags);
+    });
   }
 
   removexattr(node: LayerNode, name: string): void {
@@ -264,17 +273,21 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     return new HostFile(this.#openOwn(hostNode(node), O_RDWR));
   }
 
-  /** The mode binds the overlay's users, not the owner of the upper: root's daemon passes it anyway, others must ask. */
   #openOwn(node: HostNode, access: number): number {
+    return this.#despiteMode(node, () => this.openRegular(node, access));
+  }
+
+  /** The mode binds the overlay's users, not the owner of the upper: root's daemon passes it anyway, others must ask. */
+  #despiteMode<T>(node: HostNode, action: () => T): T {
     try {
-      return this.openRegular(node, access);
+      return action();
     } catch (error) {
       if (!isFsError(error, 'EACCES') || node.type !== DT_REG) throw error;
       const { mode, uid } = this.getattr(node);
       if (uid !== this.#uid) throw error;
       this.setattr(node, { mode: mode | 0o600 });
       try {
-        return this.openRegular(node, access);
+        return action();
       } finally {
         this.setattr(node, { mode });
       }
@@ -312,6 +325,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     this.#dropFresh();
     this.#kept.releaseAll();
     this.#work.close();
+    if (this.#index !== undefined) closeBesideWork(this.#index);
     super.close();
     close(this.#workLock.fd); // the locks go with the descriptors
     close(this.#upper.fd);

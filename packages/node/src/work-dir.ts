@@ -54,9 +54,8 @@ export class WorkDirectory {
   /** Opens `<workdir>/work`, making it if need be, and removes what a crash left in it. */
   constructor(workdir: number, path: string) {
     this.#path = `${path}/work`;
-    this.fd = openWork(workdir, this.#path);
-    this.node = new HostNode(undefined, 'work', DT_DIR);
-    this.node.fd = this.fd;
+    this.node = openBesideWork(workdir, 'work', this.#path);
+    this.fd = this.node.fd;
     try {
       this.#checkIncompatible();
       this.#removeLeftovers();
@@ -224,9 +223,7 @@ export class WorkDirectory {
 
   close(): void {
     this.#dropWhiteout();
-    directories.forgetTree(this.node);
-    close(this.fd);
-    this.node.fd = -1;
+    closeBesideWork(this.node);
   }
 }
 
@@ -241,19 +238,28 @@ function makeDirectory(dirfd: number, name: string, mode: number): void {
   }
 }
 
-function openWork(workdir: number, path: string): number {
-  makeDirectory(workdir, 'work', MODE);
-  const fd = openatOrErrno(workdir, 'work', O_PATH | O_DIRECTORY | O_NOFOLLOW);
+/** Opens `work` or `index` in the directory that the user named, making it if need be. */
+export function openBesideWork(workdir: number, name: 'work' | 'index', path: string): HostNode {
+  makeDirectory(workdir, name, MODE);
+  const fd = openatOrErrno(workdir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
   if (fd === -ENOTDIR) throw refusal('ENOTDIR', path, 'remove this; a directory is needed here');
   if (fd < 0) throw errorOf(-fd, 'openat', path);
   try {
     if (mountOf(fd).id !== mountOf(workdir).id) throw refusal('EBUSY', path, 'unmount what is mounted here');
     if (MODE !== 0) fchmodat(fd, '', MODE);
-    return fd;
+    const node = new HostNode(undefined, name, DT_DIR);
+    node.fd = fd;
+    return node;
   } catch (error) {
     close(fd);
     throw error;
   }
+}
+
+export function closeBesideWork(node: HostNode): void {
+  directories.forgetTree(node);
+  close(node.fd);
+  node.fd = -1;
 }
 
 function openForRemoval(dirfd: number, name: string): number {

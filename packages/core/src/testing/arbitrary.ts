@@ -39,6 +39,8 @@ export interface ArbitraryOptions {
   owners: boolean;
   /** Whether devices are made. */
   devices: boolean;
+  /** Whether files of a layer may have several names. */
+  links: boolean;
 }
 
 export const DEFAULT_OPTIONS: ArbitraryOptions = {
@@ -47,6 +49,7 @@ export const DEFAULT_OPTIONS: ArbitraryOptions = {
   xattrs: ['user.k', 'trusted.overlay.opaque', 'trusted.overlay.redirect'],
   owners: true,
   devices: true,
+  links: false,
 };
 
 const MODES = [0o644, 0o600, 0o755, 0o4755, 0o000] as const;
@@ -65,24 +68,22 @@ export function arbitraryTree(
   depth: number,
   xattrWhiteouts: boolean,
 ): Arbitrary<TreeSpec> {
-  const { names, owners, devices } = options;
+  const { names, owners, devices, links } = options;
   const owner = fc.constantFrom(...(owners ? [0, 0, 1000] : [0]));
   const xattrs = fc.oneof<Record<string, string>>(
     { weight: 4, arbitrary: fc.constant({}) },
     { weight: 1, arbitrary: fc.constant({ 'user.k': 'lower' }) },
   );
+  const file = fc.record<ObjectSpec & { type: 'file' }>({
+    type: fc.constant('file'),
+    content: fc.constantFrom(...TEXTS),
+    mode: fc.constantFrom(...MODES),
+    uid: owner,
+    gid: owner,
+    xattrs,
+  });
   const objects: { weight: number; arbitrary: Arbitrary<ObjectSpec> }[] = [
-    {
-      weight: 4,
-      arbitrary: fc.record<ObjectSpec & { type: 'file' }>({
-        type: fc.constant('file'),
-        content: fc.constantFrom(...TEXTS),
-        mode: fc.constantFrom(...MODES),
-        uid: owner,
-        gid: owner,
-        xattrs,
-      }),
-    },
+    { weight: 4, arbitrary: file },
     {
       weight: 1,
       arbitrary: fc.record({ type: fc.constant('symlink' as const), target: fc.constantFrom('a', '/b/c') }),
@@ -99,6 +100,12 @@ export function arbitraryTree(
       }),
     },
   ];
+  if (links) {
+    const inode = fc.constantFrom(1, 1, 2);
+    objects.push({ weight: 4, arbitrary: fc.record({ file, inode }).map(({ file, inode }) => ({ ...file, inode })) });
+    const symlink = fc.record({ type: fc.constant('symlink' as const), target: fc.constant('a'), inode });
+    objects.push({ weight: 1, arbitrary: symlink });
+  }
   if (devices) {
     objects.push({
       weight: 1,

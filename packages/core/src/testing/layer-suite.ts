@@ -156,7 +156,9 @@ export function layerSuite(harness: LayerHarness): void {
         equal(handle.uuid.length, 16, 'length of uuid');
         check(handle.type >= 1 && handle.type <= 254, 'type of handle');
         equal(await layer.fileHandle?.((await at(layer, 'dir/inner')).node), handle, 'the same handle again');
-        equal(await layer.resolveHandle?.(handle), attributes.ino, 'resolved');
+        const target = await layer.resolveHandle?.(handle);
+        equal(target?.ino, attributes.ino, 'resolved');
+        equal(target?.nlink ?? attributes.nlink, attributes.nlink, 'links, if they are known');
         const other = await layer.fileHandle?.((await at(layer, 'file')).node);
         check(
           JSON.stringify([...(other?.bytes ?? [])]) !== JSON.stringify([...handle.bytes]),

@@ -7,7 +7,7 @@ import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_ISUID } from '..
 import { type ErrorCode, FsError } from '../errors.js';
 import { byteLength, checkName, decodeName, encodeName, SYMLINK_MAX } from '../names.js';
 import { type Driver, entryText, type FileOperation, slotOf, splitPath, type Stat, type Value } from './operations.js';
-import { modeOf, type ObjectSpec, type TreeSpec } from './tree.js';
+import { modeOf, type ObjectSpec, sharedObjects, type TreeSpec } from './tree.js';
 
 class ModelNode {
   nlink = 0;
@@ -65,7 +65,9 @@ export class Model implements Driver {
 
   /** A tree that shows what `layers`, topmost first, merge to. Redirects are not part of this reading. */
   constructor(layers: readonly TreeSpec[]) {
-    this.#merge(this.#root, layers);
+    const shared: Shared = new Map();
+    for (const layer of layers) for (const [spec, group] of sharedObjects(layer)) shared.set(spec, group);
+    this.#merge(this.#root, layers, shared);
   }
 
   /** An independent copy, open handles included. */
@@ -376,11 +378,16 @@ export class Model implements Driver {
     return new ModelNode(this.#nextId++, mode, uid, gid);
   }
 
-  #merge(into: ModelNode, layers: readonly TreeSpec[]): void {
+  #merge(into: ModelNode, layers: readonly TreeSpec[], shared: Shared): void {
     for (const name of new Set(layers.flatMap((layer) => Object.keys(layer)))) {
       const found = inSight(layers, name);
-      const [top] = found;
-      if (top === undefined) continue;
+      if (found[0] === undefined) continue;
+      const group = shared.get(found[0]);
+      if (group?.node !== undefined) {
+        into.entries.set(name, group.node);
+        continue;
+      }
+      const top = (group?.first ?? found[0]) as PresentSpec;
       const node = this.#node(modeOf(top), top.uid ?? 0, top.gid ?? 0);
       for (const [attribute, value] of Object.entries(top.xattrs ?? {})) node.xattrs.set(attribute, value);
       if (top.type === 'file') node.content = encodeName(top.content);
@@ -388,10 +395,17 @@ export class Model implements Driver {
       if ('rdev' in top) node.rdev = top.rdev;
       node.history = [node.content];
       put(into, name, node);
-      if (top.type === 'directory') this.#merge(node, mergedParts(found));
+      if (group !== undefined) {
+        group.node = node;
+        node.nlink = group.names; // names that a layer above hides count: nobody knows them to be hidden
+      }
+      if (top.type === 'directory') this.#merge(node, mergedParts(found), shared);
     }
   }
 }
+
+/** Objects of the layers with several names. */
+type Shared = Map<ObjectSpec, { first: ObjectSpec; names: number; node?: ModelNode }>;
 
 type PresentSpec = Exclude<ObjectSpec, { type: 'whiteout' }>;
 

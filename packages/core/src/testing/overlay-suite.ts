@@ -5,6 +5,7 @@
  */
 import { removalTests, renameTests } from './overlay/change.js';
 import { copyUpTests, metacopyTests } from './overlay/copy-up.js';
+import { indexTests } from './overlay/inode-index.js';
 import { concurrencyTests, errorTests } from './overlay/errors.js';
 import { mergeTests } from './overlay/merge.js';
 import { inodeTests, linkTests, xattrTests } from './overlay/objects.js';
@@ -30,6 +31,7 @@ export function overlaySuite(harness: OverlayHarness): void {
     runner.describe('removing and making again', () => removalTests(suite));
     runner.describe('rename', () => renameTests(suite));
     runner.describe('links and open files', () => linkTests(suite));
+    runner.describe('lower files with several names', () => indexTests(suite));
     runner.describe('inode numbers', () => inodeTests(suite));
     runner.describe('extended attributes', () => xattrTests(suite));
     runner.describe('errors', () => errorTests(suite));

@@ -15,6 +15,8 @@ interface Dress {
   xattrs?: Record<string, string>;
   /** Seconds. */
   mtime?: number;
+  /** Not directories: those of one layer with the same number are names of one object, which is as the first of them says. */
+  inode?: number;
 }
 
 /** How a directory is marked opaque; "x" hides nothing and only announces xattr whiteouts. */
@@ -69,12 +71,45 @@ export function modeOf(spec: Exclude<ObjectSpec, { type: 'whiteout' }>): number 
   return TYPES[spec.type] | ('mode' in spec && spec.mode !== undefined ? spec.mode : usual);
 }
 
-/** Writes a tree into a directory of a layer, by default its root. */
-export function* populate(layer: UpperLayer, tree: TreeSpec, at: LayerNode = layer.root): Operation<void> {
+/** Writes a tree into the root of a layer. */
+export function populate(layer: UpperLayer, tree: TreeSpec): Operation<void> {
+  return populateDirectory(layer, tree, layer.root, new Map());
+}
+
+/** `made`: the objects that may get further names. */
+function* populateDirectory(
+  layer: UpperLayer,
+  tree: TreeSpec,
+  at: LayerNode,
+  made: Map<number, LayerNode>,
+): Operation<void> {
   for (const [name, spec] of Object.entries(tree)) {
     if (spec.type === 'whiteout') yield* populateWhiteout(layer, at, name, spec.form);
-    else yield* populateObject(layer, at, name, spec);
+    else {
+      const node = spec.inode === undefined ? undefined : made.get(spec.inode);
+      if (node === undefined) yield* populateObject(layer, at, name, spec, made);
+      else yield* wait(layer.commit({ kind: 'link', node, to: { dir: at, name }, over: 'nothing' }));
+    }
   }
+}
+
+/** The object that each name of a layer's tree stands for, where it has several names: the first of them, and how many. */
+export function sharedObjects(tree: TreeSpec): Map<ObjectSpec, { first: ObjectSpec; names: number }> {
+  const found = new Map<ObjectSpec, { first: ObjectSpec; names: number }>();
+  const groups = new Map<number, { first: ObjectSpec; names: number }>();
+  const visit = (entries: TreeSpec): void => {
+    for (const spec of Object.values(entries)) {
+      if (spec.type === 'directory') visit(spec.entries);
+      else if ('inode' in spec && spec.inode !== undefined) {
+        const group = groups.get(spec.inode) ?? { first: spec, names: 0 };
+        group.names++;
+        groups.set(spec.inode, group);
+        found.set(spec, group);
+      }
+    }
+  };
+  visit(tree);
+  return found;
 }
 
 function* populateWhiteout(layer: UpperLayer, dir: LayerNode, name: string, form: WhiteoutForm): Operation<void> {
@@ -88,12 +123,14 @@ function* populateObject(
   dir: LayerNode,
   name: string,
   spec: Exclude<ObjectSpec, { type: 'whiteout' }>,
+  made: Map<number, LayerNode>,
 ): Operation<void> {
   const { uid = 0, gid = 0, xattrs = {}, mtime } = spec;
   const object: NewObject = { mode: modeOf(spec), uid, gid };
   if ('rdev' in spec) object.rdev = spec.rdev;
   if (spec.type === 'symlink') object.target = spec.target;
   const { node } = yield* wait(layer.create({ dir, name }, object));
+  if (spec.type !== 'directory' && spec.inode !== undefined) made.set(spec.inode, node);
   if (spec.type === 'file' && spec.content !== '') {
     const opened = yield* wait(layer.openWritable(node));
     yield* wait(opened.write(encodeName(spec.content), 0));
@@ -107,7 +144,7 @@ function* populateObject(
     }
   }
   if (spec.type === 'directory') {
-    yield* populate(layer, spec.entries, node);
+    yield* populateDirectory(layer, spec.entries, node, made);
     yield* markDirectory(layer, node, spec.opaque, spec.redirect);
   }
   for (const [attribute, value] of Object.entries(xattrs)) {

@@ -1,6 +1,4 @@
 /** Links, open files, inode numbers, extended attributes. */
-import { S_IFREG } from '../../attributes.js';
-import type { UpperLayer } from '../../layer.js';
 import { encodeName } from '../../names.js';
 import { runAsync } from '../../run.js';
 import { OverlayDriver } from '../driver.js';
@@ -9,7 +7,7 @@ import { check, equal, fails } from '../runner.js';
 import { dir, file, symlink, type TreeSpec } from '../tree.js';
 import { op, type Suite, type World } from './world.js';
 
-export function linkTests({ scenario, test, harness }: Suite): void {
+export function linkTests({ scenario, harness }: Suite): void {
   const { capabilities } = harness;
   const lower = [{ f: file('content'), d: dir({ g: file('g') }) }];
   if (capabilities.hardLinks === true) {
@@ -33,25 +31,6 @@ export function linkTests({ scenario, test, harness }: Suite): void {
       op.link('/f', '/none/x'),
       op.link('/f', '/f'),
     ]);
-    const prepare = async ([layer]: readonly UpperLayer[]): Promise<void> => {
-      if (layer === undefined) return;
-      const { node } = await layer.create({ dir: layer.root, name: 'a' }, { mode: S_IFREG | 0o644, uid: 0, gid: 0 });
-      await layer.commit({ kind: 'link', node, to: { dir: layer.root, name: 'b' }, over: 'nothing' });
-    };
-    test('of a lower file’s names, a write changes the one that it was made to', {
-      lower: [{}],
-      prepare,
-    }, async (world) => {
-      const driver = await world.open();
-      await driver.perform(op.append('/a', 'new'));
-      for (const each of [driver, await world.open()]) {
-        equal(await each.perform({ kind: 'read', path: '/a' }), 'new', 'a');
-        equal(await each.perform({ kind: 'read', path: '/b' }), '', 'b');
-        const [a, b] = [(await each.perform(op.stat('/a'))) as Stat, (await each.perform(op.stat('/b'))) as Stat];
-        check(a.id !== b.id, 'they are two objects now');
-        equal(a.nlink, 1, 'nlink of a');
-      }
-    });
   } else harness.runner.skip('hard links', capabilities.hardLinks);
 
   scenario('an open file follows its copy-up, by whatever name', { lower }, [

@@ -31,7 +31,7 @@ export interface Trees {
   prepare?(lower: readonly UpperLayer[]): Promise<void>;
 }
 
-export type Options = Partial<Pick<OverlayOptions, 'redirectDir' | 'fsync'>>;
+export type Options = Partial<Pick<OverlayOptions, 'redirectDir' | 'fsync' | 'index'>>;
 
 export class World {
   readonly upper: UpperLayer;
