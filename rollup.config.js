@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import esbuild from 'rollup-plugin-esbuild';
 
-const started = { node: ['daemon', 'serve'] };
+const started = { node: ['daemon', 'serve', 'libfuse/serve'] };
 
 export default ['core', 'node', 'browser', 'cli'].map((name) => {
   const root = join(import.meta.dirname, 'packages', name);

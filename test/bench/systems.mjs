@@ -12,6 +12,7 @@ const deadline = 20_000;
  * @property {string} name
  * @property {(places: Places) => string[]} [mount] The command; without one, the plain directory is measured.
  * @property {() => string | undefined} whyNot Why it cannot run here.
+ * @property {true} [onRequest] Only where it is named.
  */
 
 /** @param {Places} places */
@@ -34,6 +35,12 @@ export const systems = [
     name: 'ovl',
     mount: (places) => [process.execPath, ovl, 'mount', '-o', options(places), places.merged],
     whyNot: () => (existsSync(ovl) ? fuseMissing() : 'not built: `pnpm build`'),
+  },
+  {
+    name: 'ovl-libfuse',
+    mount: (places) => [process.execPath, ovl, 'mount', '-o', `${options(places)},transport=libfuse`, places.merged],
+    whyNot: () => (existsSync(ovl) ? fuseMissing() : 'not built: `pnpm build`'),
+    onRequest: true,
   },
 ];
 

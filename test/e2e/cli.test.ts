@@ -51,7 +51,7 @@ async function shell(script: string): Promise<string> {
 
 const layers = 'lowerdir=lower,upperdir=upper,workdir=work';
 
-async function mount(...args: string[]): Promise<Ended> {
+async function mountQuietly(...args: string[]): Promise<Ended> {
   const done = await run('mount', ...args);
   expect(done).toMatchObject({ code: 0, stdout: '', stderr: '' });
   return done;
@@ -77,7 +77,10 @@ async function hasEnded(pid: number): Promise<boolean> {
   return false;
 }
 
-describe('mount', () => {
+describe.each(['direct', 'libfuse'])('mount, transport=%s', (transport) => {
+  const through = ['-o', `transport=${transport}`];
+  const mount = (...args: string[]) => mountQuietly(...through, ...args);
+
   test('with -o, as everybody writes it', async () => {
     await mount('-o', layers, 'merged');
     expect(mountAt(at('merged'))?.type).toBe('fuse.ovl');
@@ -124,10 +127,13 @@ describe('mount', () => {
 
   test('the daemon holds none of the streams of its starter, and outlives it', async () => {
     // `execute` returns at the end of output, so a daemon that kept a stream would run it into the deadline.
-    const done = await execute(['bash', '-c', `"${ovl[0]}" "${ovl[1]}" mount -o ${layers} merged && echo live`], {
-      timeout: deadline,
-      cwd: root,
-    });
+    const done = await execute(
+      ['bash', '-c', `"${ovl[0]}" "${ovl[1]}" mount -o ${layers} ${through.join(' ')} merged && echo live`],
+      {
+        timeout: deadline,
+        cwd: root,
+      },
+    );
     expect(done).toMatchObject({ code: 0, stdout: 'live\n', timedOut: false });
     const { pid } = await live();
     for (const fd of [0, 1, 2]) expect(await shell(`readlink /proc/${pid}/fd/${fd}`)).toBe('/dev/null\n');
@@ -135,7 +141,10 @@ describe('mount', () => {
   });
 
   test('-f serves until the signal', async () => {
-    const foreground = execute([...ovl, 'mount', '-f', '-o', layers, 'merged'], { timeout: deadline, cwd: root });
+    const foreground = execute([...ovl, 'mount', '-f', ...through, '-o', layers, 'merged'], {
+      timeout: deadline,
+      cwd: root,
+    });
     while (!mountAt(at('merged'))) await new Promise((resolve) => setTimeout(resolve, 20));
     const { pid } = await live();
     expect(await shell('cat merged/file')).toBe('below\n');
@@ -171,7 +180,7 @@ describe('mount', () => {
 
   test('a mountpoint inside a layer is served or refused, and never hangs', async () => {
     mountpoints.push(at('lower/dir'));
-    const done = await run('mount', '-o', layers, 'lower/dir');
+    const done = await run('mount', ...through, '-o', layers, 'lower/dir');
     expect(done.timedOut).toBe(false);
     if (done.code === 0) {
       expect((await shell('ls lower/dir; find lower/dir > /dev/null')).split('\n')).toContain('file');
@@ -197,7 +206,7 @@ describe('as fuse-overlayfs', () => {
 
 describe('ps and diff', () => {
   test('ps lists live mounts only', async () => {
-    await mount('-o', layers, 'merged');
+    await mountQuietly('-o', layers, 'merged');
     const { stdout } = await run('ps');
     expect(stdout.split('\n')[0]).toMatch(/^MOUNTPOINT +PID +SINCE +UPPER +LOWER$/);
     expect(stdout).toContain(`${at('merged')} `);
@@ -207,7 +216,7 @@ describe('ps and diff', () => {
   });
 
   test('diff of a mount, and of the same layers by -o', async () => {
-    await mount('-o', layers, 'merged');
+    await mountQuietly('-o', layers, 'merged');
     await shell('echo more >> merged/file; rm -r merged/dir; mkdir merged/new; printf 12345 > merged/new/five');
     const expected = 'C /file  (6 B → 11 B)\nD /dir/\nA /new/\nA /new/five  (5 B)\n';
     const sorted = (text: string) => text.split('\n').sort();
@@ -254,7 +263,7 @@ describe('bad input: one line, an exit code, no mount', () => {
   });
 
   test('upper or work in use by a live mount', async () => {
-    await mount('-o', layers, 'other');
+    await mountQuietly('-o', layers, 'other');
     await mountRefused('lowerdir=lower,upperdir=upper', exit.busy, /another overlay is using this directory/);
     mkdirSync(at('upper2'));
     await mountRefused(
@@ -268,7 +277,7 @@ describe('bad input: one line, an exit code, no mount', () => {
   test('a mountpoint that is missing, no directory, or a mount of ours', async () => {
     await mountRefused(layers, exit.directory, /mountpoint 'none' does not exist/, 'none');
     await mountRefused(layers, exit.directory, /mountpoint 'lower\/file' is not a directory/, 'lower/file');
-    await mount('-o', layers, 'other');
+    await mountQuietly('-o', layers, 'other');
     await mountRefused('lowerdir=lower', exit.busy, /an ovl mount already/, 'other');
   });
 
@@ -311,6 +320,17 @@ describe('bad input: one line, an exit code, no mount', () => {
       expect(done.stderr).toMatch(message);
       expect(done).toMatchObject({ code: exit.unavailable, stdout: '' });
     });
+
+  test('fuse-native absent', async () => {
+    const [node = '', path = ''] = await readable();
+    rmSync(at('node_modules/fuse-native'), { recursive: true });
+    const command = [node, path, 'mount', '--lower', 'lower', '-o', 'transport=libfuse', 'merged'];
+    const env = { ...process.env, NODE_PATH: '' }; // pnpm's would find it in the checkout
+    const done = await execute(command, { timeout: deadline, cwd: root, env });
+    expect(done.stderr).toMatch(/^ovl: transport=libfuse cannot be used: [^\n]*fuse-native[^\n]*install[^\n]*\n$/);
+    expect(done).toMatchObject({ code: exit.unavailable, stdout: '' });
+    expect(mountAt(at('merged'))).toBeUndefined();
+  });
 
   test('fusermount3 absent', async (ctx) => {
     requireOrSkip(ctx, isRoot, 'root, to become another user');

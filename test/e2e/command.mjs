@@ -22,9 +22,11 @@ export async function copyOfCommand(root) {
   for (const name of ['core', 'node', 'cli'])
     for (const part of ['package.json', 'dist', ...(name === 'cli' ? ['bin'] : [])])
       cpSync(join(packages, name, part), join(modules, '@ovl', name, part), { recursive: true });
-  // koffi's directory lies beside those of its own dependencies.
-  const koffi = dirname(realpathSync(join(packages, 'node/node_modules/koffi')));
-  cpSync(koffi, modules, { recursive: true, dereference: true });
+  // Each directory lies beside those of its own dependencies.
+  for (const name of ['koffi', 'fuse-native']) {
+    const beside = dirname(realpathSync(join(packages, 'node/node_modules', name)));
+    cpSync(beside, modules, { recursive: true, dereference: true });
+  }
   return ovlIn(root);
 }
 
@@ -42,7 +44,11 @@ export function commandFor({ system, as, root, lower, upper, work, merged }) {
   const ours = as === 'user' ? ovlIn(root) : ovl;
   switch (system) {
     case 'ovl':
-      return { mount: [...ours, 'mount', '-o', options, merged], unmount: [...ours, 'umount', merged] };
+    case 'ovl-libfuse': {
+      const through = system === 'ovl' ? 'direct' : 'libfuse';
+      const mount = [...ours, 'mount', '-o', `${options},transport=${through}`, merged];
+      return { mount, unmount: [...ours, 'umount', merged] };
+    }
     case 'fuse-overlayfs':
       return { mount: ['fuse-overlayfs', '-o', options, merged], unmount: ['fusermount3', '-u', merged] };
     case 'kernel':
@@ -51,6 +57,6 @@ export function commandFor({ system, as, root, lower, upper, work, merged }) {
         unmount: ['umount', merged],
       };
     default:
-      throw new Error(`no such system: ${system}; there are ovl, fuse-overlayfs and kernel`);
+      throw new Error(`no such system: ${system}; there are ovl, ovl-libfuse, fuse-overlayfs and kernel`);
   }
 }

@@ -2,7 +2,7 @@
 // Mounts a copy of 10,000 and more of this machine's files, lets git, npm, tar, make, sqlite3 and four
 // processes at once work in the merged view, and then looks at what is left: the lower layer is what it was,
 // and the kernel's overlayfs shows the same tree over the same upper. `--user` does it without root,
-// `--system fuse-overlayfs` (or `kernel`) with a peer.
+// `--system ovl-libfuse` through the other transport, `--system fuse-overlayfs` (or `kernel`) with a peer.
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +21,7 @@ const hashSeconds = 60;
 /**
  * @typedef {object} Options
  * @property {'root' | 'user'} as
- * @property {string} [system] `ovl`, or a peer to compare with: `fuse-overlayfs`, `kernel`.
+ * @property {string} [system] `ovl`, `ovl-libfuse` (the other transport), or a peer: `fuse-overlayfs`, `kernel`.
  * @property {string} [only] A part of the names of the steps to take.
  * @property {boolean} [keep] Leaves the layers where they are.
  * @property {(line: string) => void} [log]
@@ -179,7 +179,7 @@ async function compareViews(scene) {
 async function hashOf(scene, tree, name) {
   // Into the scratch directory's neighbour, which whoever acts may write.
   const list = join(scene.env.HOME, `${name}.list`);
-  const { stdout } = await must(run(scene, [process.execPath, treeHash, tree, list], hashSeconds));
+  const { stdout } = await must(run(scene, [process.execPath, treeHash, tree, list, timeUnit(scene)], hashSeconds));
   return { ...JSON.parse(stdout), list };
 }
 
@@ -197,6 +197,11 @@ function compare(expected, found) {
 async function whyOffline(scene) {
   const { code } = await run(scene, ['npm', 'view', 'ms@2.1.3', 'version'], 20);
   return code === 0 ? undefined : 'the npm registry cannot be reached';
+}
+
+/** What the mount shows of a time, in nanoseconds: fuse-native passes milliseconds. @param {Scene} scene */
+function timeUnit({ system }) {
+  return system === 'ovl-libfuse' ? '1000000' : '1';
 }
 
 /** @param {import('../support/mounts.mjs').Ended | Promise<import('../support/mounts.mjs').Ended>} ended */

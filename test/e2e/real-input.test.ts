@@ -1,4 +1,4 @@
-// The script of the README, as a test: as root and as an ordinary user.
+// The script of the README, as a test: as root and as an ordinary user, and through the other transport.
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { requireOrSkip } from '../support/require.js';
@@ -8,13 +8,17 @@ import { realInput, whyNotHere } from './real-input.mjs';
 // Whatever may hang has a deadline of its own; this one is for the sum of them.
 const timeout = 400_000;
 
-for (const as of ['root', 'user'] as const)
-  test(`a day's work on a real tree, as ${as}`, { timeout }, async (ctx) => {
+for (const [as, system] of [
+  ['root', 'ovl'],
+  ['user', 'ovl'],
+  ['root', 'ovl-libfuse'],
+] as const)
+  test(`a day's work on a real tree, as ${as}, ${system}`, { timeout }, async (ctx) => {
     const missing = whyNotHere();
     requireOrSkip(ctx, missing === undefined, `${missing}`);
     requireOrSkip(ctx, existsSync(ovl[1]), 'the built command: `pnpm build`');
     const lines: string[] = [];
-    const { failures, skipped } = await realInput({ as, log: (line) => lines.push(line) });
+    const { failures, skipped } = await realInput({ as, system, log: (line) => lines.push(line) });
     expect(failures, lines.join('\n')).toEqual([]);
     requireOrSkip(ctx, skipped.length === 0, skipped.join('; '));
   });

@@ -2,9 +2,10 @@
  * The process behind a mount: gets its request over the IPC channel from whoever started it, reports there that the mount
  * is live or why not, and from then on depends on nobody. It has no standard streams of the starter's.
  */
-import { exitNow, serveMount } from './control.js';
+import { serveMount } from './control.js';
 import { ExitCode, MountError } from './mount-error.js';
 import type { MountRequest } from './mount-request.js';
+import { exitNow } from './processes.js';
 import type { MountRecord } from './registry.js';
 
 /** To the starter, once. */

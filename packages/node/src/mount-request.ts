@@ -83,14 +83,15 @@ export function prepareMount(options: MountOptions): PreparedMount {
     }
   }
   const readOnly = options.readOnly === true || (upper === undefined && tmp === undefined);
+  const transport = options.transport ?? (process.platform === 'linux' ? 'direct' : 'libfuse');
   const request: MountRequest = {
-    transport: options.transport ?? 'direct',
+    transport,
     attach: {
       mountpoint: mountpoint.path,
       fsname: options.fsname ?? 'ovl',
       subtype: options.subtype ?? 'ovl',
       flags: mountFlags(options, readOnly),
-      allow: (options.allow ?? (process.geteuid?.() === 0 ? 'other' : 'owner')) === 'owner' ? 'owner' : 'other',
+      allow: (options.allow ?? defaultAllow(transport, readOnly)) === 'owner' ? 'owner' : 'other',
       labels: checkLabels(options.labels ?? {}),
     },
     layers: {
@@ -275,6 +276,11 @@ function checkLabels(labels: NonNullable<MountSettings['labels']>): AttachReques
     if (value.includes('"')) throw new MountError(ExitCode.usage, `option '${name}' has a quotation mark in its value`);
   }
   return given;
+}
+
+/** Through libfuse, what others make would be the mounter's; see libfuse/mount-options.ts. */
+function defaultAllow(transport: TransportName, readOnly: boolean): 'owner' | 'other' {
+  return process.geteuid?.() === 0 && (transport === 'direct' || readOnly) ? 'other' : 'owner';
 }
 
 function mountFlags(options: MountOptions, readOnly: boolean): MountFlag[] {

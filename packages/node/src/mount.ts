@@ -1,12 +1,13 @@
 /** Mounting: checks the options, starts a daemon (or serves from this process), and returns when the mount answers. */
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { exitNow, serveMount } from './control.js';
+import { serveMount } from './control.js';
 import type { DaemonReport } from './daemon.js';
 import { ExitCode, MountError } from './mount-error.js';
 import { type MountRequest, prepareMount } from './mount-request.js';
 import { type UnmountOptions, unmount } from './mounts.js';
 import type { MountOptions } from './options.js';
+import { exitNow } from './processes.js';
 import type { MountRecord } from './registry.js';
 
 export interface MountedOverlay extends MountRecord {

@@ -127,9 +127,14 @@ const behaviour: OptionGroup['options'] = {
       settings.timeout = value.seconds();
     },
   ),
-  transport: withValue('direct', 'how the mount reaches the kernel', (settings, value) => {
-    settings.transport = value.oneOf('direct');
-  }),
+  transport: withValue(
+    'direct|libfuse',
+    'how the mount reaches the kernel: by /dev/fuse, or through the package fuse-native',
+    (settings, value) => {
+      const name = value.oneOf('direct', 'libfuse', 'fuse-native');
+      settings.transport = name === 'fuse-native' ? 'libfuse' : name;
+    },
+  ),
   debug: word('serve in the foreground and log what goes wrong, as -d', { foreground: true, log: 'stderr' }),
 };
 

@@ -1,7 +1,7 @@
 /** Mount options: what a mount can be told. The words of `-o` that say it are option-table.ts. */
 
-/** How the mount reaches the kernel. */
-export type TransportName = 'direct';
+/** How the mount reaches the kernel: see transport.ts. */
+export type TransportName = 'direct' | 'libfuse';
 
 /** Options that label a mount for SELinux. */
 export type LabelName = 'context' | 'fscontext' | 'defcontext' | 'rootcontext';
@@ -53,6 +53,7 @@ export interface MountSettings {
   foreground?: boolean;
   /** Foreground only: failures of ours, one a line. */
   log?: 'stderr';
+  /** Default: "direct" on Linux, and "libfuse" where there is no such device. */
   transport?: TransportName;
 }
 

@@ -1,5 +1,6 @@
 /** Telling processes apart: a pid alone may be another process by now, a pid with its start time may not. */
 import { readFileSync } from 'node:fs';
+import { bind } from './libc.js';
 
 /** When a process started, in clock ticks since boot, or undefined if there is none (or only its remains). */
 export function startTime(pid: number | 'self'): number | undefined {
@@ -11,4 +12,12 @@ export function startTime(pid: number | 'self'): number | undefined {
   } catch {
     return undefined;
   }
+}
+
+const exit = bind<(status: number) => void>('void _exit(int)');
+
+/** Ends this process without waiting for threads that are blocked in a system call. */
+export function exitNow(code: number): never {
+  exit(code);
+  throw new Error('unreachable');
 }

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { TransportName } from '../src/options.js';
 import type { MountRecord } from '../src/registry.js';
 import {
   call,
@@ -21,13 +22,15 @@ import {
 } from './mount-support.js';
 
 const users: User[] = ['root', 'nobody'];
+const transports: TransportName[] = ['direct', 'libfuse'];
+const each = users.flatMap((user) => transports.map((transport) => ({ user, transport })));
 
-describe.each(users)('as %s', (user) => {
+describe.each(each)('as $user, $transport', ({ user, transport }) => {
   test('merged, writable, live when mount() returns; the daemon leaves at unmount', (ctx) => {
     requireFuse(ctx, user);
     const { lower, upper, work, mountpoint } = place(user);
     shell('echo lower > "$1/f"', [lower], user);
-    const { pid } = mountAt({ mountpoint, lower: [lower], upper, work }, user);
+    const { pid } = mountAt({ transport, mountpoint, lower: [lower], upper, work }, user);
     expect(mountsUnder(mountpoint)).toEqual([{ mountpoint, fstype: 'fuse.ovl' }]);
     expect(shell('stat -f -c %t "$1"', [mountpoint], user).trim()).toBe('65735546');
     shell('echo upper >> "$1/f"; mkdir "$1/d"; echo new > "$1/d/g"; mv "$1/d" "$1/e"', [mountpoint], user);
@@ -43,7 +46,7 @@ describe.each(users)('as %s', (user) => {
   test('a file that its owner may not write is written by who just made it', (ctx) => {
     requireFuse(ctx, user);
     const { lower, upper, work, mountpoint } = place(user);
-    mountAt({ mountpoint, lower: [lower], upper, work }, user);
+    mountAt({ transport, mountpoint, lower: [lower], upper, work }, user);
     shell('umask 0333; echo secret > "$1/f"', [mountpoint], user);
     unmountAt(mountpoint, user);
     expect(readFileSync(join(upper, 'f'), 'utf8')).toBe('secret\n');
@@ -53,10 +56,10 @@ describe.each(users)('as %s', (user) => {
   test('is listed while it is live', (ctx) => {
     requireFuse(ctx, user);
     const { lower, mountpoint } = place(user);
-    const mounted = mountAt({ mountpoint, lower: [lower] }, user);
+    const mounted = mountAt({ transport, mountpoint, lower: [lower] }, user);
     const find = (): MountRecord | undefined =>
       (call<MountRecord[]>('listMounts', [], user) as MountRecord[]).find((record) => record.mountpoint === mountpoint);
-    expect(find()).toMatchObject({ pid: mounted.pid, lower: [lower], transport: 'direct' });
+    expect(find()).toMatchObject({ pid: mounted.pid, lower: [lower], transport });
     unmountAt(mountpoint, user);
     expect(find()).toBeUndefined();
   });
@@ -64,7 +67,7 @@ describe.each(users)('as %s', (user) => {
   test('SIGTERM unmounts', async (ctx) => {
     requireFuse(ctx, user);
     const { lower, mountpoint } = place(user);
-    const { pid } = mountAt({ mountpoint, lower: [lower] }, user);
+    const { pid } = mountAt({ transport, mountpoint, lower: [lower] }, user);
     process.kill(pid, 'SIGTERM');
     await eventually(() => !isAlive(pid), 'the daemon leaves');
     expect(mountsUnder(mountpoint)).toEqual([]);
@@ -75,7 +78,7 @@ describe.each(users)('as %s', (user) => {
     requireFuse(ctx, user);
     const { lower, mountpoint } = place(user);
     writeFileSync(join(lower, 'f'), 'x');
-    const { pid } = mountAt({ mountpoint, lower: [lower] }, user);
+    const { pid } = mountAt({ transport, mountpoint, lower: [lower] }, user);
     const holder = spawn(
       '/bin/sh',
       ['-c', 'cd "$1" && exec sleep 30', 'sh', mountpoint],
@@ -93,7 +96,7 @@ describe.each(users)('as %s', (user) => {
   test('a killed daemon leaves no mount behind', async (ctx) => {
     requireFuse(ctx, user);
     const { lower, mountpoint } = place(user);
-    const { pid } = mountAt({ mountpoint, lower: [lower] }, user);
+    const { pid } = mountAt({ transport, mountpoint, lower: [lower] }, user);
     process.kill(pid, 'SIGKILL');
     await eventually(() => mountsUnder(mountpoint).length === 0, 'the mount goes');
     await eventually(() => processesWith(mountpoint).length === 0, 'the watchdog goes');
@@ -104,7 +107,7 @@ describe.each(users)('as %s', (user) => {
   test('a temporary upper vanishes, with directories of any mode', (ctx) => {
     requireFuse(ctx, user);
     const { base, lower, mountpoint } = place(user);
-    const { upper } = mountAt({ mountpoint, lower: [lower], tmp: true }, user, { TMPDIR: base });
+    const { upper } = mountAt({ transport, mountpoint, lower: [lower], tmp: true }, user, { TMPDIR: base });
     expect(upper?.startsWith(`${base}/ovl-upper-`)).toBe(true);
     shell('mkdir -p "$1/a/b/c"; echo x > "$1/a/b/c/f"; chmod 0 "$1/a/b/c" "$1/a/b" "$1/a"', [mountpoint], user);
     expect(existsSync(upper as string)).toBe(true);
@@ -115,7 +118,7 @@ describe.each(users)('as %s', (user) => {
   test('four processes at once', (ctx) => {
     requireFuse(ctx, user);
     const { lower, upper, work, mountpoint } = place(user);
-    mountAt({ mountpoint, lower: [lower], upper, work }, user);
+    mountAt({ transport, mountpoint, lower: [lower], upper, work }, user);
     const script = `
       for p in 1 2 3 4; do
         ( mkdir "$1/$p"; for i in $(seq 100); do echo "$p $i" > "$1/$p/$i"; echo "$p $i" >> "$1/shared"; done
@@ -168,23 +171,41 @@ test('a work directory is made beside the upper', (ctx) => {
   unmountAt(mountpoint);
 });
 
-test('in the foreground the mount ends with a signal, and the process with it', async (ctx) => {
-  requireFuse(ctx, 'root');
-  const { lower, mountpoint } = place();
-  const dist = new URL('../dist/index.js', import.meta.url);
-  const code = `
+describe.each(transports)('%s', (transport) => {
+  test('in the foreground the mount ends with a signal, and the process with it', async (ctx) => {
+    requireFuse(ctx, 'root');
+    const { lower, mountpoint } = place();
+    const dist = new URL('../dist/index.js', import.meta.url);
+    const code = `
     const { mount } = await import(${JSON.stringify(dist.href)});
-    const { ended } = await mount({ mountpoint: process.argv[1], lower: [process.argv[2]], foreground: true });
+    const { ended } = await mount({ mountpoint: process.argv[1], lower: [process.argv[2]], transport: process.argv[3], foreground: true });
     console.log('live');
     process.exitCode = await ended;`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', code, mountpoint, lower]);
-  onTestFinished(() => void child.kill('SIGKILL'));
-  const exit = new Promise((resolve) => child.once('exit', (status, signal) => resolve(signal ?? status)));
-  await new Promise((resolve) => child.stdout.once('data', resolve));
-  expect(mountsUnder(mountpoint)).toHaveLength(1);
-  child.kill('SIGINT');
-  expect(await exit).toBe(0);
-  expect(mountsUnder(mountpoint)).toEqual([]);
+    const child = spawn(process.execPath, ['--input-type=module', '-e', code, mountpoint, lower, transport]);
+    onTestFinished(() => void child.kill('SIGKILL'));
+    const exit = new Promise((resolve) => child.once('exit', (status, signal) => resolve(signal ?? status)));
+    await new Promise((resolve) => child.stdout.once('data', resolve));
+    expect(mountsUnder(mountpoint)).toHaveLength(1);
+    child.kill('SIGINT');
+    expect(await exit).toBe(0);
+    expect(mountsUnder(mountpoint)).toEqual([]);
+  });
+
+  test('a lazy unmount lets those inside finish', async (ctx) => {
+    requireFuse(ctx, 'root');
+    const { lower, upper, work, mountpoint } = place();
+    const { pid } = mountAt({ transport, mountpoint, lower: [lower], upper, work });
+    const script = 'exec 3> "$1/f"; echo ready; read -r _; echo late >&3';
+    const writer = spawn('/bin/sh', ['-c', script, 'sh', mountpoint]);
+    onTestFinished(() => void writer.kill('SIGKILL'));
+    await new Promise((resolve) => writer.stdout.once('data', resolve));
+    expect(isFailure(call('unmount', [mountpoint, { lazy: true }]))).toBe(false);
+    expect(mountsUnder(mountpoint)).toEqual([]);
+    expect(isAlive(pid)).toBe(true);
+    writer.stdin.end('\n');
+    await eventually(() => !isAlive(pid), 'the daemon leaves with its last user');
+    expect(readFileSync(join(upper, 'f'), 'utf8')).toBe('late\n');
+  });
 });
 
 test('a later mount at the place of a killed one is left alone, and the dead one below can be cleared', async (ctx) => {
@@ -212,29 +233,13 @@ test('unmounting twice, or what is not ours, is refused', (ctx) => {
   expect(call('unmount', [join(base, 'none/none')])).toMatchObject({ exitCode: 3 });
 });
 
-test('a lazy unmount lets those inside finish', async (ctx) => {
-  requireFuse(ctx, 'root');
-  const { lower, upper, work, mountpoint } = place();
-  const { pid } = mountAt({ mountpoint, lower: [lower], upper, work });
-  const script = 'exec 3> "$1/f"; echo ready; read -r _; echo late >&3';
-  const writer = spawn('/bin/sh', ['-c', script, 'sh', mountpoint]);
-  onTestFinished(() => void writer.kill('SIGKILL'));
-  await new Promise((resolve) => writer.stdout.once('data', resolve));
-  expect(isFailure(call('unmount', [mountpoint, { lazy: true }]))).toBe(false);
-  expect(mountsUnder(mountpoint)).toEqual([]);
-  expect(isAlive(pid)).toBe(true);
-  writer.stdin.end('\n');
-  await eventually(() => !isAlive(pid), 'the daemon leaves with its last user');
-  expect(readFileSync(join(upper, 'f'), 'utf8')).toBe('late\n');
-});
-
-describe.each(users)('a mountpoint inside a layer, as %s', (user) => {
+describe.each(each)('a mountpoint inside a layer, as $user, $transport', ({ user, transport }) => {
   test('shows what lay there, and never hangs', (ctx) => {
     requireFuse(ctx, user);
     const { lower, upper, work } = place(user);
     const mountpoint = join(lower, 'sub/merged');
     shell('mkdir -p "$1"; echo below > "$1/f"', [mountpoint], user);
-    mountAt({ mountpoint, lower: [lower], upper, work }, user);
+    mountAt({ transport, mountpoint, lower: [lower], upper, work }, user);
     const list =
       'cd "$1"; find . | LC_ALL=C sort; cat sub/merged/f; echo more >> sub/merged/f; mv sub other; cat other/merged/f';
     expect(shell(list, [mountpoint], user)).toBe('.\n./sub\n./sub/merged\n./sub/merged/f\nbelow\nbelow\nmore\n');
@@ -246,7 +251,7 @@ describe.each(users)('a mountpoint inside a layer, as %s', (user) => {
     requireFuse(ctx, user);
     const { lower, upper, work } = place(user);
     shell('echo x > "$1/f"', [lower], user);
-    mountAt({ mountpoint: lower, lower: [lower], upper, work }, user);
+    mountAt({ transport, mountpoint: lower, lower: [lower], upper, work }, user);
     shell('echo y > "$1/g"; rm "$1/f"', [lower], user);
     expect(shell('ls "$1"', [lower], user)).toBe('g\n');
     unmountAt(lower, user);

@@ -54,6 +54,7 @@ const read: [text: string, settings: MountSettings][] = [
     { lower: ['a'] },
   ],
   ['lowerdir=a,transport=direct,index=off,metacopy=off,xino=auto', { lower: ['a'], transport: 'direct' }],
+  ['lowerdir=a,transport=fuse-native', { lower: ['a'], transport: 'libfuse' }],
 ];
 
 test.each(read)('%s', (text, settings) => {
@@ -81,7 +82,7 @@ const refused: [text: string, message: string][] = [
   ['timeout=-1', "option 'timeout' needs a number of seconds"],
   ['redirect_dir=maybe', "option 'redirect_dir' must be one of on, off, follow, nofollow"],
   ['index=on', "option 'index' must be one of off"],
-  ['transport=fuse-native', "option 'transport' must be one of direct"],
+  ['transport=fuse', "option 'transport' must be one of direct, libfuse, fuse-native"],
 ];
 
 test.each(refused)('%s is refused', (text, message) => {

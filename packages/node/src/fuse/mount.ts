@@ -8,7 +8,7 @@ import { delimiter, join } from 'node:path';
 import { type FsError, isFsError, makedev } from '@ovl/core';
 import { ExitCode, MountError } from '../mount-error.js';
 import { close, mount, open, receiveFd, socketpair, umount2, O_CLOEXEC, O_RDWR } from '../syscalls.js';
-import type { AttachRequest, Attachment, MountFlag, Transport } from '../transport.js';
+import type { AttachRequest, Attachment, MountFlag } from '../transport.js';
 import { MAX_DATA_BYTES } from './protocol.js';
 
 const DEVICE = '/dev/fuse';
@@ -33,21 +33,25 @@ const bits: Record<MountFlag, number> = {
   strictatime: 1 << 24,
 };
 
-export const directTransport: Transport = {
-  name: 'direct',
-  attach(request) {
-    checkDevice();
-    if (maySysAdmin()) {
-      try {
-        return attachDirectly(request);
-      } catch (error) {
-        // A container may have the capability and yet be refused; the helper may be let through.
-        if (!isFsError(error, 'EPERM', 'EACCES') || findHelper() === undefined) throw systemRefusal(request, error);
-      }
+/** A mount that waits for its server. */
+export interface MountedDevice extends Omit<Attachment, 'release'> {
+  /** The device to read requests from; closed on exec. */
+  readonly fd: number;
+}
+
+/** Mounts. Throws MountError. */
+export function openDevice(request: AttachRequest): MountedDevice {
+  checkDevice();
+  if (maySysAdmin()) {
+    try {
+      return attachDirectly(request);
+    } catch (error) {
+      // A container may have the capability and yet be refused; the helper may be let through.
+      if (!isFsError(error, 'EPERM', 'EACCES') || findHelper() === undefined) throw systemRefusal(request, error);
     }
-    return attachByHelper(request);
-  },
-};
+  }
+  return attachByHelper(request);
+}
 
 /** Throws MountError (unavailable) if the device cannot be used, saying what to do. */
 function checkDevice(): void {
@@ -99,7 +103,7 @@ export function commonOptions({ allow, labels }: AttachRequest): string[] {
   return options;
 }
 
-function attachDirectly(request: AttachRequest): Attachment {
+function attachDirectly(request: AttachRequest): MountedDevice {
   const { mountpoint, fsname, subtype, flags } = request;
   const fd = open(DEVICE, O_RDWR | O_CLOEXEC);
   try {
@@ -182,7 +186,7 @@ function escapeOption(value: string): string {
   return value.replace(/[\\,]/g, '\\$&');
 }
 
-function attachByHelper(request: AttachRequest): Attachment {
+function attachByHelper(request: AttachRequest): MountedDevice {
   const { mountpoint, fsname, subtype, flags } = request;
   const helper = requireHelper();
   const options = [

@@ -1,0 +1,47 @@
+/** Opens the layers of a request as one overlay: what every server of a mount does first, whatever its transport. */
+import { Overlay, runSync } from '@ovl/core';
+import { CoveredLayer } from './covered-layer.js';
+import type { ServerOptions } from './fuse/server.js';
+import { hostLayer } from './host-layer.js';
+import { hostUpper } from './host-upper.js';
+import type { LayerRequest } from './mount-request.js';
+
+export interface OpenedLayers {
+  overlay: Overlay<'sync'>;
+  /** Where overlay attributes are kept. */
+  userxattr: boolean;
+  /** Right before the mount, after which anything may be written. */
+  begin(): void;
+}
+
+/** Throws FsError. */
+export function openLayers(request: LayerRequest): OpenedLayers {
+  const { lower, covered, mountpoint, upper, userxattr, redirectDir, fsync, vanishes } = request;
+  const layers = lower.map((path, index) =>
+    covered.includes(index) ? new CoveredLayer(path, mountpoint) : hostLayer(path),
+  );
+  const options: Parameters<typeof Overlay.open<'sync'>>[0] = { lower: layers };
+  const opened = upper === undefined ? undefined : hostUpper(userxattr === undefined ? upper : { ...upper, userxattr });
+  if (opened !== undefined) options.upper = opened;
+  if (userxattr === true) options.xattrPrefix = 'user.overlay.';
+  if (redirectDir !== undefined) options.redirectDir = redirectDir;
+  if (fsync !== undefined) options.fsync = fsync;
+  const prefix = options.upper?.xattrPrefix ?? options.xattrPrefix;
+  return {
+    overlay: runSync(Overlay.open(options)),
+    userxattr: prefix === 'user.overlay.',
+    begin: () => {
+      if (fsync === 'volatile' && !vanishes) opened?.markVolatile();
+    },
+  };
+}
+
+/** How requests are to be answered. */
+export function serverOptions({ fsync, timeout, staticNlink, acl, xattrs, owner }: LayerRequest): ServerOptions {
+  const options: ServerOptions = { volatile: fsync === 'volatile', staticNlink };
+  if (timeout !== undefined) options.timeout = timeout;
+  if (acl !== undefined) options.acl = acl;
+  if (xattrs !== undefined) options.xattrs = xattrs;
+  if (owner !== undefined) options.owner = owner;
+  return options;
+}
