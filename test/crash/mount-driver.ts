@@ -13,7 +13,7 @@ const HOW: Record<'r' | 'r+' | 'w' | 'a', OpenRequest> = {
 };
 const NEW: OpenRequest = { ...HOW['r+'], create: true, exclusive: true };
 const DIRECTORY: OpenRequest = { ...HOW.r, directory: true };
-const FLAGS = { noreplace: 1, exchange: 2, whiteout: 4 } as const;
+const FLAGS = { noreplace: 1, exchange: 2, whiteout: 4, 'noreplace-whiteout': 5 } as const;
 const XATTR_FLAGS = { create: 1, replace: 2 } as const;
 
 export class MountDriver implements Driver {

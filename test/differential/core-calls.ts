@@ -25,6 +25,7 @@ import {
   S_IFREG,
   S_ISGID,
   S_ISUID,
+  copyRange,
 } from '@ovl/core';
 import { type Calls, type DirEntry, Errno, type Handle, type OpenRequest } from './calls.js';
 import {
@@ -33,7 +34,6 @@ import {
   FALLOC_ZERO_RANGE,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
-  RENAME_WHITEOUT,
   type TimeSpec,
 } from './operations.js';
 
@@ -216,7 +216,7 @@ export class CoreCalls implements Calls {
     const overlaps = fromOffset < toOffset + count && toOffset < fromOffset + count;
     if (source.inode === target.inode && overlaps) throw new Errno('EINVAL');
     if (count === 0) return 0;
-    return this.#do(this.#overlay.copyRange(source.file, fromOffset, target.file, toOffset, count));
+    return this.#do(this.#overlay.perform(copyRange, source.file, fromOffset, target.file, toOffset, count));
   }
 
   fstat(handle: Handle): Attributes {
@@ -298,13 +298,12 @@ export class CoreCalls implements Calls {
   }
 
   rename(fromDir: Handle | undefined, from: string, toDir: Handle | undefined, to: string, flags: number): void {
-    if ((flags & RENAME_EXCHANGE) !== 0 && (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)) !== 0) {
+    if ((flags & RENAME_EXCHANGE) !== 0 && (flags & RENAME_NOREPLACE) !== 0) {
       throw new Errno('EINVAL');
     }
     const flag: Record<number, RenameFlag> = {
       [RENAME_NOREPLACE]: 'noreplace',
       [RENAME_EXCHANGE]: 'exchange',
-      [RENAME_WHITEOUT]: 'whiteout',
     };
     const [source, target] = this.#parents(fromDir, from, toDir, to);
     this.#do(this.#overlay.rename(source.dir, source.name, target.dir, target.name, flag[flags]));

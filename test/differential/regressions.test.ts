@@ -77,6 +77,26 @@ const found: { what: string; layer: TreeEntry[]; history?: Operation[]; operatio
       ],
     },
     {
+      what: 'fallocate takes set-id bits away',
+      layer: [entry('b', file(0, 0o2755))],
+      operations: [
+        { op: 'open', slot: 0, path: at('b'), open: { access: 'rw' }, mode: 0 },
+        { op: 'fallocate', slot: 0, mode: 0, offset: 0, length: 4096, as: 1 },
+        { op: 'stat', path: at('b') },
+      ],
+    },
+    {
+      what: 'copy_file_range takes set-id bits away',
+      layer: [entry('a', file(0)), entry('b', file(0, 0o6755))],
+      operations: [
+        { op: 'open', slot: 0, path: at('a'), open: { access: 'r' }, mode: 0 },
+        { op: 'open', slot: 1, path: at('b'), open: { access: 'rw' }, mode: 0 },
+        { op: 'copy', from: 0, fromOffset: 0, to: 1, toOffset: 1, length: 3, as: 1 },
+        { op: 'stat', path: at('b') },
+        { op: 'read', path: at('b') },
+      ],
+    },
+    {
       what: 'a directory that may not move is EXDEV whatever the target holds',
       layer: [entry('a/a', directory), entry('c/c', directory)],
       operations: [{ op: 'rename', from: at('c/c'), to: at('a'), flags: 0 }],

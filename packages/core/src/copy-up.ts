@@ -83,7 +83,7 @@ function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, origin: Uint8Arr
   if (dentry === undefined) {
     inode.data = undefined;
     inode.upper = node; // no name any more: stays staged, for those who have it open
-    inode.staged = true;
+    inode.staged = 'copy';
     return true;
   }
   const { dir, name } = dentry;

@@ -2,6 +2,7 @@
  * New names: objects of every type, and hard links (overlayfs: dir.c). Over a whiteout the new object is staged first,
  * so that what the whiteout hid never shows through; so is a directory that gets a mark, so that it has it from the start.
  */
+import type { Permissions } from './acl.js';
 import { isDirectory, S_IFCHR, S_IFLNK, S_IFMT, S_ISGID } from './attributes.js';
 import { copyUp, copyUpWhole, markImpure } from './copy-up.js';
 import { FsError } from './errors.js';
@@ -13,8 +14,11 @@ import { byteLength, SYMLINK_MAX } from './names.js';
 import type { Entry } from './overlay.js';
 import { maybe, type Operation, wait } from './run.js';
 
-/** What to create; as a layer's {@link NewObject}. */
-export type Creation = NewObject;
+/** What to create. */
+export interface Creation extends NewObject {
+  /** Permission bits not to be given where no default ACL decides instead. Only for an overlay with ACLs. */
+  umask?: number;
+}
 
 /** See `Overlay.create`. */
 export function* createObject(stack: Stack, dir: Inode, name: string, object: Creation): Operation<Entry> {
@@ -29,7 +33,7 @@ export function* createObject(stack: Stack, dir: Inode, name: string, object: Cr
 function* create(stack: Stack, dir: Inode, name: string, object: Creation): Operation<Entry> {
   const upper = stack.writable();
   const parent = yield* freeName(stack, dir, name);
-  const inherited = yield* inheritGroup(stack, parent, object);
+  const { dressed, acls } = yield* inherit(stack, dir, object);
   const to = { dir: parent, name };
   const over = whiteoutAt(dir, name);
   const isDir = isDirectory(object.mode);
@@ -37,17 +41,18 @@ function* create(stack: Stack, dir: Inode, name: string, object: Creation): Oper
   const opaque = isDir && dir.lower.length > 0;
 
   let found: { node: LayerNode; attributes: Entry['attributes'] };
-  if (over === 'whiteout' || opaque) {
-    found = yield* wait(upper.stage(inherited));
+  if (over === 'whiteout' || opaque || acls.length > 0) {
+    found = yield* wait(upper.stage(dressed));
     let linked = false;
     try {
+      for (const [key, value] of acls) yield* wait(upper.setxattr(found.node, key, value));
       if (opaque) yield* setOpaque(stack, found.node);
       yield* wait(upper.commit({ kind: 'link', node: found.node, to, over }));
       linked = true;
     } finally {
       if (!linked) yield* wait(upper.discard(found.node));
     }
-  } else found = yield* wait(upper.create(to, inherited));
+  } else found = yield* wait(upper.create(to, dressed));
 
   const { attributes } = found;
   const inode = stack.newInode(attributes.mode, stack.presentIno(attributes.dev, attributes.ino), found.node, []);
@@ -81,15 +86,19 @@ function* link(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<
   const over = whiteoutAt(dir, name);
   const before = yield* wait(upper.getattr(node)); // all that may fail comes first: the name is there or it is not
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: parent, name }, over }));
+  inode.staged = undefined;
   stack.alias(inode, before);
   nameAppeared(stack, dir, name, inode, before.ino);
   if (inode.union !== undefined) inode.union.nlink++;
   return { inode, attributes: yield* getattr(stack, inode) };
 }
 
-/** What has lost its last name gets no new one. It may have names that nobody has looked up: only the upper knows. */
+/**
+ * What has lost its last name gets no new one; what never had one may. It may have names that nobody has looked up: only
+ * the upper knows.
+ */
 function* checkNamed(stack: Stack, inode: Inode, name: string): Operation<void> {
-  if (!inode.isNameless) return;
+  if (!inode.isNameless || inode.staged === 'new') return;
   const hasNames =
     (inode.union?.nlink ?? 1) > 0 &&
     inode.upper !== undefined &&
@@ -118,6 +127,18 @@ function* freeName(stack: Stack, dir: Inode, name: string): Operation<LayerNode>
 /** A removed directory takes no new names. */
 export function checkLive(dir: Inode, stack: Stack, name: string): void {
   if (dir.dentry === undefined && dir !== stack.root) throw new FsError('ENOENT', { path: name });
+}
+
+/** What a new object has from its directory; of that directory there is an upper part by now. */
+export function* inherit(
+  stack: Stack,
+  dir: Inode,
+  { umask, ...object }: Creation,
+): Operation<{ dressed: NewObject; acls: Permissions['acls'] }> {
+  const dressed = yield* inheritGroup(stack, dir.upper as LayerNode, object);
+  if (stack.acl === undefined) return { dressed, acls: [] };
+  const { mode, acls } = yield* stack.acl(stack, dir, dressed.mode, umask ?? 0);
+  return { dressed: { ...dressed, mode }, acls };
 }
 
 /** A set-group-id directory passes its group on, and to directories the bit too (inode_init_owner). */

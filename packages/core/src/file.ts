@@ -56,7 +56,7 @@ export function* openFile(stack: Stack, inode: Inode, flags: OpenFlags): Operati
 }
 
 /** Follows the data to the upper after a copy-up. */
-function* current(stack: Stack, handle: OpenHandle): Operation<LayerFile> {
+export function* current(stack: Stack, handle: OpenHandle): Operation<LayerFile> {
   const { inode } = handle;
   if (handle.writable !== undefined || inode.upper === undefined || inode.upper === handle.node) return handle.file;
   const source = yield* dataOf(stack, inode);
@@ -115,31 +115,6 @@ export function* allocate(
   yield* handle.inode.lock.hold(allocateIn(handle.writable, mode, offset, length));
 }
 
-export function* copyRange(
-  stack: Stack,
-  from: OpenHandle,
-  fromPosition: number,
-  to: OpenHandle,
-  toPosition: number,
-  length: number,
-): Operation<number> {
-  const buffer = new Uint8Array(Math.min(length, 1 << 20));
-  let done = 0;
-  while (done < length) {
-    const got = yield* read(
-      stack,
-      from,
-      buffer.subarray(0, Math.min(buffer.length, length - done)),
-      fromPosition + done,
-    );
-    if (got === 0) break;
-    const put = yield* write(stack, to, buffer.subarray(0, got), toPosition + done);
-    done += put;
-    if (put < got) break;
-  }
-  return done;
-}
-
 /** A handle that never wrote has nothing to make durable, but its inode may: the copy is synced all the same. */
 export function* fsync(stack: Stack, handle: OpenHandle, scope: 'data' | 'all'): Operation<void> {
   if (handle.writable !== undefined) {
@@ -162,9 +137,9 @@ export function* release(stack: Stack, handle: OpenHandle): Operation<void> {
   try {
     yield* wait(handle.file.close());
   } finally {
-    if (inode.handles === 0 && inode.staged && inode.upper !== undefined) {
-      yield* wait(stack.writable().discard(inode.upper)); // copied up without a name: nobody can reach it any more
-      inode.staged = false;
+    if (inode.handles === 0 && inode.references === 0 && inode.staged && inode.upper !== undefined) {
+      yield* wait(stack.writable().discard(inode.upper)); // without a name: nobody can reach it any more
+      inode.staged = undefined;
     }
     stack.drop(inode);
   }

@@ -1,4 +1,5 @@
 /** `@ovl/core`: the overlay, the layer interface, the memory layer and the path faces. */
+export { ACL_ACCESS, ACL_DEFAULT, inheritAcl, type InheritPermissions, maskAcl, type Permissions } from './acl.js';
 export {
   type AttributeChange,
   type Attributes,
@@ -31,6 +32,7 @@ export {
   S_ISVTX,
   type Time,
 } from './attributes.js';
+export { copyRange } from './copy-range.js';
 export type { Creation } from './create.js';
 export { type Change, diff, type DiffOptions } from './diff.js';
 export { codeOf, type ErrorCode, type ErrorContext, errnoOf, FsError, isFsError } from './errors.js';
@@ -60,4 +62,5 @@ export { type Entry, Overlay } from './overlay.js';
 export { Dirent, type FileContent, promisesFs, type PromisesFs, Stats, syncFs, type SyncFs } from './paths.js';
 export type { DirectoryEntry } from './readdir.js';
 export type { RenameFlag } from './rename.js';
+export { createTmpfile } from './tmpfile.js';
 export { type Answer, type Mode, type Operation, runAsync, runSync, wait } from './run.js';

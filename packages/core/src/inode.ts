@@ -3,6 +3,7 @@
  * everything that hangs on identity (open handles, the kernel's references, inode numbers) hangs here, and the path
  * of an object is never part of it.
  */
+import type { InheritPermissions } from './acl.js';
 import { type Attributes, isDirectory, S_IFMT } from './attributes.js';
 import { FsError } from './errors.js';
 import type { XattrPrefix } from './format.js';
@@ -32,6 +33,11 @@ export interface OverlayOptions<M extends Mode = Mode> {
   fsync?: 'auto' | 'strict' | 'volatile';
   /** What keeps a lower file with several names one file when it is copied up: `inodeIndex()`. Default: each name gets a copy. */
   index?: IndexOpener;
+  /**
+   * POSIX ACLs: `inheritAcl` where new objects get what the directory's default ACL says, and are made without their umask
+   * where it has none. Left out, modes are taken as they are.
+   */
+  acl?: InheritPermissions;
 }
 
 /** Opens the index of an overlay, or answers undefined where its layers cannot have one. */
@@ -130,8 +136,8 @@ export class Inode {
   union: Union | undefined;
   /** Whether the upper object records an origin, which its directory has to announce. */
   hasOrigin = false;
-  /** Whether the upper object is a nameless copy: it was copied up after its last name had gone. */
-  staged = false;
+  /** The upper object never had a name: a copy made after the last one had gone, or a new object that may get one. */
+  staged: 'copy' | 'new' | undefined;
   /** Whether the upper was told to keep the object when its name went, until {@link Stack.letGo}. */
   kept = false;
   /** Metacopy: where the data is, once looked for. */
@@ -143,6 +149,8 @@ export class Inode {
   opaque = false;
   redirect: string | undefined;
   impure = false;
+  /** Directories: the default ACL, once read. */
+  defaultAcl: Uint8Array | 'none' | undefined;
   /** Directories: cached entries. */
   children: Map<string, Inode> | undefined;
   /** Directories: all visible names, once read. */
@@ -190,6 +198,7 @@ export class Stack {
   readonly prefix: XattrPrefix;
   readonly redirectDir: 'on' | 'follow' | 'nofollow';
   readonly fsync: 'auto' | 'strict' | 'volatile';
+  readonly acl: InheritPermissions | undefined;
   /** Serialises changes of names. */
   readonly namespace: Mutex = new Mutex();
   /** Files with several names, by device and inode number: upper ones, and lower ones that the index covers. */
@@ -208,7 +217,7 @@ export class Stack {
 
   /** `sealed`, in place of an upper, is read as one but never written. */
   constructor(options: OverlayOptions, sealed?: Layer) {
-    const { lower, upper, redirectDir, xattrPrefix, fsync, index } = options;
+    const { lower, upper, redirectDir, xattrPrefix, fsync, index, acl } = options;
     const first = upper ?? sealed;
     if (lower.length === 0 && first === undefined) throw new FsError('EINVAL', { syscall: 'overlay' });
     this.upper = upper;
@@ -218,6 +227,7 @@ export class Stack {
     this.redirectDir = redirectDir ?? (this.prefix === 'user.overlay.' ? 'follow' : 'on');
     this.fsync = fsync ?? 'auto';
     this.openIndex = index;
+    this.acl = acl;
   }
 
   /** The layer whose file system the overlay reports. */
@@ -310,10 +320,11 @@ export class Stack {
     this.releaseKept(inode);
   }
 
-  /** Tells the upper that the object it kept is not used under its lost name any more. */
+  /** Tells the upper that the object it kept is not used under its lost name any more, or a staged one not at all. */
   releaseKept(inode: Inode): void {
-    if (inode.kept && inode.upper !== undefined) this.upper?.release?.(inode.upper);
+    if ((inode.kept || inode.staged) && inode.upper !== undefined) this.upper?.release?.(inode.upper);
     inode.kept = false;
+    inode.staged = undefined;
   }
 
   /** Forgets an inode that nobody holds, and then its directories upwards. */

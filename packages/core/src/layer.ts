@@ -157,6 +157,7 @@ export interface UpperLayer<M extends Mode = Mode> extends Layer<M> {
   /** Makes an object at a free name, atomically with all its attributes. Throws EEXIST. */
   create(to: Place, object: NewObject): Answer<M, Found>;
   commit(change: NamespaceChange): Answer<M, void>;
+  /** A layer that keeps POSIX ACLs keeps the mode in step with the access ACL and the other way round, as file systems do. */
   setattr(node: LayerNode, change: AttributeChange): Answer<M, void>;
   /** `condition`: "create" throws EEXIST if there, "replace" throws ENODATA if not. */
   setxattr(node: LayerNode, name: string, value: Uint8Array, condition?: 'create' | 'replace'): Answer<M, void>;
@@ -171,7 +172,20 @@ export interface UpperLayer<M extends Mode = Mode> extends Layer<M> {
    * copy_file_range), keeping holes. False when it cannot for these two files; the caller then copies by hand.
    */
   copyData?(from: LayerFile<M>, to: UpperFile<M>, length: number): Answer<M, boolean>;
-  /** A node that a change named in `keep` is not used again. Does not fail; what it frees may be freed later. */
+  /**
+   * Copies up to `length` bytes likewise, between any positions. Returns the bytes copied, 0 at the end of `from`;
+   * undefined when it cannot for these two files.
+   */
+  copyRange?(
+    from: LayerFile<M>,
+    fromPosition: number,
+    to: UpperFile<M>,
+    toPosition: number,
+    length: number,
+  ): Answer<M, number | undefined>;
+  /**
+   * A node that a change named in `keep`, or a staged one, is not used again. Does not fail; what it frees may be freed later.
+   */
   release?(node: LayerNode): void;
   /** A directory that is kept with the upper but outside of its tree, for the index; made if need be. */
   openIndex?(): Answer<M, LayerNode>;

@@ -5,18 +5,7 @@
 import type { AttributeChange, Attributes, FileSystemStatistics } from './attributes.js';
 import { createObject, linkObject, type Creation } from './create.js';
 import { FsError } from './errors.js';
-import {
-  allocate,
-  copyRange,
-  fsync,
-  openFile,
-  type OpenFlags,
-  type OpenHandle,
-  read,
-  release,
-  seek,
-  write,
-} from './file.js';
+import { allocate, fsync, openFile, type OpenFlags, type OpenHandle, read, release, seek, write } from './file.js';
 import { type Inode, type OverlayOptions, Stack } from './inode.js';
 import type { AllocateMode } from './layer.js';
 import { getattr, lookup } from './lookup.js';
@@ -96,6 +85,7 @@ export class Overlay<M extends Mode = Mode> {
     return createObject(this.#stack, dir, name, object);
   }
 
+  /** Gives a further name, or to what `createTmpfile` made its first. */
   link(inode: Inode, dir: Inode, name: string): Operation<Entry> {
     return linkObject(this.#stack, inode, dir, name);
   }
@@ -132,17 +122,6 @@ export class Overlay<M extends Mode = Mode> {
 
   allocate(handle: OpenHandle, mode: AllocateMode, offset: number, length: number): Operation<void> {
     return allocate(this.#stack, handle, mode, offset, length);
-  }
-
-  /** Copies between two open files; returns the bytes copied, fewer at the end of the source. */
-  copyRange(
-    from: OpenHandle,
-    fromPosition: number,
-    to: OpenHandle,
-    toPosition: number,
-    length: number,
-  ): Operation<number> {
-    return copyRange(this.#stack, from, fromPosition, to, toPosition, length);
   }
 
   fsync(handle: OpenHandle, scope: 'data' | 'all'): Operation<void> {
@@ -188,6 +167,11 @@ export class Overlay<M extends Mode = Mode> {
 
   *statfs(): Operation<FileSystemStatistics> {
     return yield* wait(this.#stack.top.statfs());
+  }
+
+  /** Carries out an operation that only some adapters need: `createTmpfile`, `copyRange`. */
+  perform<A extends unknown[], T>(operation: (stack: Stack, ...args: A) => Operation<T>, ...args: A): Operation<T> {
+    return operation(this.#stack, ...args);
   }
 
   /** Makes everything written so far durable. */

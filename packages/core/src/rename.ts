@@ -14,8 +14,11 @@ import { byteLength } from './names.js';
 import { checkEmpty, keptNode, nameVanished, occupantOf, otherNode } from './remove.js';
 import { maybe, type Operation, wait } from './run.js';
 
-/** renameat2's flags. "whiteout" is refused: whiteouts are the overlay's own business, as in the kernel. */
-export type RenameFlag = 'noreplace' | 'exchange' | 'whiteout';
+/**
+ * renameat2's flags. "whiteout" leaves one in the upper also where nothing would show through; nobody sees it, for a
+ * whiteout in a merged view is an absent name.
+ */
+export type RenameFlag = 'noreplace' | 'exchange' | 'whiteout' | 'noreplace-whiteout';
 
 interface End {
   dir: Inode;
@@ -60,7 +63,6 @@ export function* rename(
   toName: string,
   flag?: RenameFlag,
 ): Operation<void> {
-  if (flag === 'whiteout') throw new FsError('EINVAL', { syscall: 'rename', path: fromName, dest: toName });
   for (let done = false; !done; ) {
     const source = (yield* require(stack, fromDir, fromName, 'rename')).inode;
     source.pins++;
@@ -115,7 +117,7 @@ function* checkRename(
     throw new FsError(code, { syscall: 'rename', path: from.name, dest: toName });
   };
   if (target === undefined && flag === 'exchange') fail('ENOENT');
-  if (target !== undefined && flag === 'noreplace') fail('EEXIST');
+  if (target !== undefined && flag?.startsWith('noreplace') === true) fail('EEXIST');
   if (source.isDirectory && isWithin(toDir, source)) fail('EINVAL');
   if (target !== undefined && isWithin(from.dir, target)) fail(flag === 'exchange' ? 'EINVAL' : 'ENOTEMPTY');
   if (target !== undefined && target !== source && flag !== 'exchange') {
@@ -215,7 +217,8 @@ function* commitRename(
   if (flag === 'exchange') yield* exchange(stack, from, { dir: toDir, name: toName, inode: target as Inode });
   else {
     if (target?.isDirectory === true && target.upper !== undefined) yield* clearWhiteouts(stack, toDir, toName, target);
-    const leaves = coversBelow(fromDir, fromName);
+    const covers = coversBelow(fromDir, fromName);
+    const leaves = covers || flag?.endsWith('whiteout') === true;
     const inUpper = target !== undefined && stack.inUpper(target, toDir, toName);
     const over = inUpper ? occupantOf(target) : whiteoutAt(toDir, toName);
     const other = target === undefined ? undefined : yield* otherNode(stack, toDir, toName, target);
@@ -234,7 +237,7 @@ function* commitRename(
     );
     const ino = fromDir.listing?.get(fromName)?.ino ?? source.ino;
     if (target !== undefined) nameVanished(stack, toDir, toName, target, coversBelow(toDir, toName), other);
-    moveName(stack, from, leaves);
+    moveName(stack, from, leaves, covers);
     nameAppeared(stack, toDir, toName, source, ino);
     if (target !== undefined) yield* maybe(stack.index?.lost(target, inUpper ? 'upper' : 'lower'));
   }
@@ -246,10 +249,10 @@ function* namedNode(stack: Stack, { dir, name, inode }: End): Operation<LayerNod
   return (yield* maybe(stack.index?.nodeAt(inode, dir, name))) ?? (inode.upper as LayerNode);
 }
 
-/** As {@link nameVanished}, for an inode that goes on under another name. */
-function moveName(stack: Stack, { dir, name, inode }: End, covers: boolean): void {
+/** As {@link nameVanished}, for an inode that goes on under another name and leaves a whiteout or not. */
+function moveName(stack: Stack, { dir, name, inode }: End, leaves: boolean, covers: boolean): void {
   dir.listing?.delete(name);
-  if (covers) (dir.whiteouts ??= new Map()).set(name, { covers, form: 'entry' });
+  if (leaves) (dir.whiteouts ??= new Map()).set(name, { covers, form: 'entry' });
   else dir.whiteouts?.delete(name);
   dir.version++;
   stack.removeDentry(inode, dir, name);
@@ -264,8 +267,7 @@ function* exchange(stack: Stack, a: End, b: End): Operation<void> {
   yield* wait(stack.writable().commit({ kind: 'exchange', a: yield* place(a), b: yield* place(b) }));
   const inos = [a, b].map(({ dir, name, inode }) => dir.listing?.get(name)?.ino ?? inode.ino);
   const covers = [a, b].map(({ dir, name }) => coversBelow(dir, name));
-  moveName(stack, a, covers[0] as boolean);
-  moveName(stack, b, covers[1] as boolean);
+  for (const [i, end] of [a, b].entries()) moveName(stack, end, covers[i] as boolean, covers[i] as boolean);
   nameAppeared(stack, a.dir, a.name, b.inode, inos[1] as number);
   nameAppeared(stack, b.dir, b.name, a.inode, inos[0] as number);
 }

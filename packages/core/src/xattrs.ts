@@ -46,6 +46,7 @@ export function* setxattr(
     if (condition === 'replace' && !exists) throw new FsError('ENODATA', { syscall: 'setxattr', path: name });
   }
   const node = yield* copyUp(stack, inode);
+  inode.defaultAcl = undefined;
   yield* wait(upper.setxattr(node, escaped, value, condition));
 }
 
@@ -55,5 +56,6 @@ export function* removexattr(stack: Stack, inode: Inode, name: string): Operatio
     throw new FsError('ENODATA', { syscall: 'removexattr', path: name }); // and nothing is copied up for it
   }
   const node = yield* copyUp(stack, inode);
+  inode.defaultAcl = undefined;
   yield* wait(upper.removexattr(node, escapeXattr(name, stack.prefix)));
 }

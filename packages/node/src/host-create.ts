@@ -38,6 +38,8 @@ export interface Surroundings {
   gid: number;
   /** Whether the parent has the set-group-ID bit, which a new directory inherits. */
   setgid: boolean;
+  /** Whether the parent has a default ACL: new entries would get it, and keep it where nobody looks. */
+  defaultAcl: boolean;
   umask: number;
 }
 
@@ -52,7 +54,7 @@ export function arrivesAsAsked(object: NewObject, around: Surroundings): boolean
   if (object.uid !== around.uid || object.gid !== around.gid) return false;
   const type = typeOf(object);
   if (type === S_IFLNK) return true;
-  if ((object.mode & around.umask) !== 0) return false;
+  if (around.defaultAcl || (object.mode & around.umask) !== 0) return false;
   if (type !== S_IFDIR) return (object.mode & (S_ISUID | S_ISGID)) === 0;
   // mkdir ignores the set-ID bits and takes the parent's set-group-ID.
   return (object.mode & S_ISUID) === 0 && ((object.mode & S_ISGID) !== 0) === around.setgid;

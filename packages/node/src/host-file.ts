@@ -72,6 +72,21 @@ export function copyData(from: LayerFile<'sync'>, to: UpperFile<'sync'>, length:
   return copyRanges(from.fd, to.fd, length);
 }
 
+/** See `UpperLayer.copyRange`. */
+export function copyRange(
+  from: LayerFile<'sync'>,
+  fromPosition: number,
+  to: UpperFile<'sync'>,
+  toPosition: number,
+  length: number,
+): number | undefined {
+  if (from.fd === undefined || to.fd === undefined) return undefined;
+  const copied = copyFileRangeOrErrno(from.fd, fromPosition, to.fd, toPosition, length);
+  if (copied >= 0) return copied;
+  if (cannot.has(copied)) return undefined;
+  throw errorOf(-copied, 'copy_file_range');
+}
+
 function copyRanges(from: number, to: number, length: number): boolean {
   for (let at = 0; at < length; ) {
     const start = lseekOrErrno(from, at, SEEK_DATA);
@@ -81,7 +96,7 @@ function copyRanges(from: number, to: number, length: number): boolean {
     const hole = lseekOrErrno(from, start, SEEK_HOLE);
     const end = Math.min(hole < 0 ? length : hole, length);
     while (at < end) {
-      const copied = copyFileRangeOrErrno(from, to, at, end - at);
+      const copied = copyFileRangeOrErrno(from, at, to, at, end - at);
       if (copied < 0) {
         if (cannot.has(copied)) return false;
         throw errorOf(-copied, 'copy_file_range');

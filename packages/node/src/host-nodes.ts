@@ -22,8 +22,8 @@ export class HostNode {
   recent = false;
   /** Above 0 while a call with several directories needs the descriptor to stay. */
   pins = 0;
-  /** Directories of an upper: the group that new entries get, or -1 for the creator's own. Undefined until known. */
-  inheritedGid: number | undefined = undefined;
+  /** Directories of an upper: what new entries get of it, a group unless it is the creator's own. Undefined until known. */
+  inherits: { gid: number | undefined; defaultAcl: boolean } | undefined = undefined;
 
   constructor(parent: HostNode | undefined, name: string, type: EntryType) {
     this.parent = parent;

@@ -4,6 +4,7 @@
  * host-commit.ts, and what must hold before any of it upper-guard.ts.
  */
 import {
+  ACL_DEFAULT,
   type AttributeChange,
   DT_DIR,
   DT_REG,
@@ -19,7 +20,7 @@ import {
 } from '@ovl/core';
 import { commitExchange, commitLink, commitRename, commitUnlink } from './host-commit.js';
 import { type Surroundings, arrivesAsAsked, isWhiteout, make, settle } from './host-create.js';
-import { HostFile, copyData } from './host-file.js';
+import { HostFile, copyData, copyRange } from './host-file.js';
 import { HostLayer } from './host-layer.js';
 import { HostNode, checkEntry, directories, hostNode, locate, locateByName } from './host-nodes.js';
 import { KeptDescriptors } from './kept-descriptors.js';
@@ -190,12 +191,13 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   }
 
   #surroundings(dir: HostNode): Surroundings {
-    if (dir.inheritedGid === undefined) {
+    if (dir.inherits === undefined) {
       const { mode, gid } = this.getattr(dir);
-      dir.inheritedGid = (mode & S_ISGID) !== 0 ? gid : -1;
+      const defaultAcl = this.getxattr(dir, ACL_DEFAULT) !== undefined;
+      dir.inherits = { gid: (mode & S_ISGID) !== 0 ? gid : undefined, defaultAcl };
     }
-    const setgid = dir.inheritedGid >= 0;
-    return { uid: this.#uid, gid: setgid ? dir.inheritedGid : this.#gid, setgid, umask: this.#umask };
+    const { gid, defaultAcl } = dir.inherits;
+    return { uid: this.#uid, gid: gid ?? this.#gid, setgid: gid !== undefined, defaultAcl, umask: this.#umask };
   }
 
   commit(change: NamespaceChange): void {
@@ -223,7 +225,13 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   }
 
   release(node: LayerNode): void {
-    this.#kept.release(hostNode(node));
+    const object = hostNode(node);
+    if (object.parent !== this.#work.node) return this.#kept.release(object);
+    try {
+      this.discard(node);
+    } catch (error) {
+      if (!isFsError(error)) throw error; // it stays in the work directory until the next start
+    }
   }
 
   /** Size, then owner, then mode, then times: each may disturb the ones after it. */
@@ -235,7 +243,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     if (uid !== undefined || gid !== undefined) fchownat(at.fd, at.name, uid ?? -1, gid ?? -1);
     if (mode !== undefined) fchmodat(at.fd, at.name, mode & 0o7777);
     if (atime !== undefined || mtime !== undefined) utimensat(at.fd, at.name, atime, mtime);
-    object.inheritedGid = undefined;
+    object.inherits = undefined;
   }
 
   #truncate(node: HostNode, size: number): void {
@@ -253,11 +261,13 @@ class HostUpper extends HostLayer implements HostUpperLayer {
       const at = locateByName(hostNode(node));
       setxattr(at.fd, at.name, name, value, flags);
     });
+    hostNode(node).inherits = undefined;
   }
 
   removexattr(node: LayerNode, name: string): void {
     const at = locateByName(hostNode(node));
     removexattr(at.fd, at.name, name);
+    hostNode(node).inherits = undefined;
   }
 
   override open(node: LayerNode): HostFile {
@@ -301,6 +311,16 @@ class HostUpper extends HostLayer implements HostUpperLayer {
 
   copyData(from: LayerFile<'sync'>, to: HostFile, length: number): boolean {
     return copyData(from, to, length);
+  }
+
+  copyRange(
+    from: LayerFile<'sync'>,
+    fromPosition: number,
+    to: HostFile,
+    toPosition: number,
+    length: number,
+  ): number | undefined {
+    return copyRange(from, fromPosition, to, toPosition, length);
   }
 
   fsyncdir(dir: LayerNode): void {

@@ -107,7 +107,7 @@ export function prepareMount(options: MountOptions): PreparedMount {
       fsync: options.fsync,
       timeout: options.timeout,
       staticNlink: options.staticNlink === true,
-      acl: options.acl,
+      acl: options.xattrs === 'off' ? 'off' : options.acl,
       xattrs: options.xattrs,
       owner: options.allow === 'root' ? (process.geteuid?.() ?? 0) : undefined,
     },

@@ -1,5 +1,5 @@
 /** Opens the layers of a request as one overlay: what every server of a mount does first, whatever its transport. */
-import { Overlay, runSync } from '@ovl/core';
+import { Overlay, inheritAcl, runSync } from '@ovl/core';
 import { CoveredLayer } from './covered-layer.js';
 import type { ServerOptions } from './fuse/server.js';
 import { hostLayer } from './host-layer.js';
@@ -16,7 +16,7 @@ export interface OpenedLayers {
 
 /** Throws FsError. */
 export function openLayers(request: LayerRequest): OpenedLayers {
-  const { lower, covered, mountpoint, upper, userxattr, redirectDir, fsync, vanishes } = request;
+  const { lower, covered, mountpoint, upper, userxattr, redirectDir, fsync, acl, vanishes } = request;
   const layers = lower.map((path, index) =>
     covered.includes(index) ? new CoveredLayer(path, mountpoint) : hostLayer(path),
   );
@@ -26,6 +26,7 @@ export function openLayers(request: LayerRequest): OpenedLayers {
   if (userxattr === true) options.xattrPrefix = 'user.overlay.';
   if (redirectDir !== undefined) options.redirectDir = redirectDir;
   if (fsync !== undefined) options.fsync = fsync;
+  if (acl !== 'off') options.acl = inheritAcl;
   const prefix = options.upper?.xattrPrefix ?? options.xattrPrefix;
   return {
     overlay: runSync(Overlay.open(options)),

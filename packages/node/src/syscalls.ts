@@ -288,9 +288,16 @@ const rangeTo = new BigInt64Array(1);
 const rangeFromBytes = new Uint8Array(rangeFrom.buffer);
 const rangeToBytes = new Uint8Array(rangeTo.buffer);
 
-/** Copies up to `length` bytes within the kernel, from and to the same offset. Returns the bytes copied. */
-export function copyFileRangeOrErrno(from: number, to: number, offset: number, length: number): number {
-  rangeFrom[0] = rangeTo[0] = BigInt(offset);
+/** Copies up to `length` bytes within the kernel. Returns the bytes copied. */
+export function copyFileRangeOrErrno(
+  from: number,
+  fromOffset: number,
+  to: number,
+  toOffset: number,
+  length: number,
+): number {
+  rangeFrom[0] = BigInt(fromOffset);
+  rangeTo[0] = BigInt(toOffset);
   const copied = c.copyFileRange(from, rangeFromBytes, to, rangeToBytes, length, 0);
   return copied < 0 ? -errno() : copied;
 }

@@ -4,7 +4,7 @@
  * opened was left by a crash and is removed, except what stands in `incompat`: a mark of a feature that forbids the use of
  * the directories. Nothing outside of it is ever removed by this file.
  */
-import { DT_DIR, type FsError, S_IFCHR, isFsError } from '@ovl/core';
+import { ACL_ACCESS, ACL_DEFAULT, DT_DIR, type FsError, S_IFCHR, isFsError } from '@ovl/core';
 import { HostNode, directories } from './host-nodes.js';
 import { readEntries } from './host-readdir.js';
 import { refusal } from './refusal.js';
@@ -246,6 +246,7 @@ export function openBesideWork(workdir: number, name: 'work' | 'index', path: st
   if (fd < 0) throw errorOf(-fd, 'openat', path);
   try {
     if (mountOf(fd).id !== mountOf(workdir).id) throw refusal('EBUSY', path, 'unmount what is mounted here');
+    dropAcls(fd);
     if (MODE !== 0) fchmodat(fd, '', MODE);
     const node = new HostNode(undefined, name, DT_DIR);
     node.fd = fd;
@@ -260,6 +261,17 @@ export function closeBesideWork(node: HostNode): void {
   directories.forgetTree(node);
   close(node.fd);
   node.fd = -1;
+}
+
+/** What is staged would inherit them (ovl_workdir_create). */
+function dropAcls(work: number): void {
+  for (const name of [ACL_ACCESS, ACL_DEFAULT]) {
+    try {
+      removexattr(work, '.', name);
+    } catch (error) {
+      if (!isFsError(error, 'ENODATA', 'EOPNOTSUPP')) throw error;
+    }
+  }
 }
 
 function openForRemoval(dirfd: number, name: string): number {

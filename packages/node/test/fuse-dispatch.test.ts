@@ -1,6 +1,6 @@
 // What the kernel asks and what it gets, over memory layers: lookups counted, listings, sizes of attributes, failures.
 import { errnoOf, FsError, memoryLayer, S_IFDIR, S_IFREG } from '@ovl/core';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { ENTRY_BYTES, Opcode, REPLY_BYTES } from '../src/fuse/protocol.js';
 import { direntBytes } from '../src/fuse/wire.js';
 import { attrOf, Client, join, nodeidOf, readArgument, text, words32, words64 } from './fuse-support.js';
@@ -206,7 +206,6 @@ test('extended attributes: sizes asked for, too small a buffer, conditions', () 
   expect(get('user.a', 5)).toEqual(Buffer.from('value'));
   expect(get('user.a', 4)).toBe(-errnoOf('ERANGE'));
   expect(get('user.b', 100)).toBe(-errnoOf('ENODATA'));
-  expect(get('system.posix_acl_access', 100)).toBe(-errnoOf('EOPNOTSUPP'));
   expect(client.content(Opcode.listxattr, f, words32(0, 0))).toEqual(words32(7, 0));
   expect(client.content(Opcode.listxattr, f, words32(7, 0)).toString()).toBe('user.a\0');
   expect(client.request(Opcode.listxattr, f, words32(6, 0)).error).toBe(-errnoOf('ERANGE'));
@@ -225,11 +224,56 @@ test('rename and its flags', () => {
   expect(client.read(a, client.open(a, 0), 0, 10)).toBe('B');
   expect(client.request(Opcode.rename, ROOT, join(words64(ROOT), text('a'), text('b'))).error).toBe(0);
   expect(client.lookup(ROOT, 'a')).toBe(0);
+  expect(rename2('b', 'a', 4)).toBe(0);
+  expect(client.lookup(ROOT, 'b')).toBe(0);
+  expect(rename2('a', 'b', 1 | 4)).toBe(0);
+  expect(rename2('b', 'a', 2 | 4)).toBe(-errnoOf('EINVAL'));
+});
+
+test('a file without a name, and its name', () => {
+  const client = new Client({});
+  const reply = client.content(Opcode.tmpfile, ROOT, join(words32(O_RDWR, 0o640, 0, 0), text('/')), { uid: 7, gid: 8 });
+  const nodeid = nodeidOf(reply);
+  expect(attrOf(reply, 40)).toMatchObject({ mode: 0o100640, uid: 7, gid: 8 });
+  expect(reply.readUInt32LE(40 + 64)).toBe(0); // the link count
+  client.write(nodeid, Number(reply.readBigUInt64LE(ENTRY_BYTES)), 0, 'abc');
+  const linked = client.content(Opcode.link, ROOT, join(words64(nodeid), text('name')));
+  expect(nodeidOf(linked)).toBe(nodeid);
+  expect(client.read(client.lookup(ROOT, 'name'), client.open(nodeid, 0), 0, 9)).toBe('abc');
+});
+
+describe('POSIX ACLs', () => {
+  const NAME = text('system.posix_acl_access');
+  const get = (client: Client, nodeid: number): number =>
+    client.request(Opcode.getxattr, nodeid, join(words32(100, 0), NAME)).error;
+
+  test('without them the attributes are neither stored nor shown', () => {
+    const client = new Client({ f: '' }, memoryLayer(), { acl: 'off' });
+    const f = client.lookup(ROOT, 'f');
+    const set = client.request(Opcode.setxattr, f, join(words32(1, 0), NAME, Buffer.from('v')));
+    expect([set.error, get(client, f)]).toEqual([-errnoOf('EOPNOTSUPP'), -errnoOf('EOPNOTSUPP')]);
+    const made = client.content(Opcode.mkdir, ROOT, join(words32(0o755, 0o077), text('d')));
+    expect(attrOf(made, 40).mode).toBe(0o040755); // the kernel has masked it
+  });
+
+  test('somebody outside the group loses the set-group-id bit where the kernel says so', () => {
+    const client = new Client({ f: '' }, memoryLayer());
+    client.server.longSetxattr = true;
+    const f = client.lookup(ROOT, 'f');
+    const mode = (): number => attrOf(client.content(Opcode.getattr, f, Buffer.alloc(16)), 16).mode;
+    const chmod = Buffer.alloc(88);
+    chmod.writeUInt32LE(1, 0); // FATTR_MODE
+    chmod.writeUInt32LE(0o2775, 68);
+    client.content(Opcode.setattr, f, chmod);
+    const set = (flags: number): number =>
+      client.request(Opcode.setxattr, f, join(words32(1, 0, flags, 0), NAME, Buffer.from('v'))).error;
+    expect([set(0), mode(), set(1), mode(), get(client, f)]).toEqual([0, 0o102775, 0, 0o100775, 0]);
+  });
 });
 
 test('what we have no answer for: ENOSYS, ENOTTY, or silence', () => {
   const client = new Client({});
-  for (const opcode of [34, 25, 51, 52, 40, 31, 999]) {
+  for (const opcode of [34, 25, 52, 40, 31, 999]) {
     expect(client.request(opcode, ROOT, Buffer.alloc(64)).error, `opcode ${opcode}`).toBe(-errnoOf('ENOSYS'));
   }
   expect(client.request(Opcode.ioctl, ROOT, Buffer.alloc(32)).error).toBe(-errnoOf('ENOTTY'));

@@ -143,7 +143,7 @@ describe('create', () => {
   });
 
   test('whether the bare system call does', () => {
-    const around = { uid: 1, gid: 2, setgid: false, umask: 0o022 };
+    const around = { uid: 1, gid: 2, setgid: false, defaultAcl: false, umask: 0o022 };
     const file = (mode: number, more = {}): boolean =>
       arrivesAsAsked({ mode: S_IFREG | mode, uid: 1, gid: 2 }, { ...around, ...more });
     const dir = (mode: number, more = {}): boolean =>

@@ -228,7 +228,9 @@ function namespaceChoices(fc: FastCheck, options: ArbitraryOptions): Choice[] {
   const any = arbitraryPath(fc, options, 'any', 'any', 'dir', 'file');
   const fresh = arbitraryPath(fc, options, 'new');
   const owner = fc.constantFrom(...(options.owners ? [0, 1000] : [0]));
-  const flag = fc.constantFrom<'none' | 'noreplace' | 'exchange'>('none', 'none', 'none', 'noreplace', 'exchange');
+  const flag = fc.constantFrom(
+    ...(['none', 'none', 'none', 'none', 'none', 'noreplace', 'exchange', 'whiteout', 'noreplace-whiteout'] as const),
+  );
   const target = arbitraryPath(fc, options, 'new', 'new', 'new', 'any', 'empty', 'file');
   const rename = fc.record({ from: any, to: target, flag }).map(({ from, to, flag }): FileOperation => {
     return flag === 'none' ? { kind: 'rename', from, to } : { kind: 'rename', from, to, flag };

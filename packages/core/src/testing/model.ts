@@ -284,10 +284,9 @@ export class Model implements Driver {
   #rename(fromPath: string, toPath: string, flag: string | undefined): void {
     const from = this.#spot(fromPath);
     const to = this.#spot(toPath);
-    if (flag === 'whiteout') fail('EINVAL');
     const source = this.#lookup(from.dir, from.name) ?? fail('ENOENT');
     const target = this.#lookup(to.dir, to.name);
-    if (flag === 'noreplace' && target !== undefined) fail('EEXIST');
+    if (flag?.startsWith('noreplace') === true && target !== undefined) fail('EEXIST');
     if (flag === 'exchange' && target === undefined) fail('ENOENT');
     if (contains(source, to.dir)) fail('EINVAL');
     if (target !== undefined && contains(target, from.dir)) fail(flag === 'exchange' ? 'EINVAL' : 'ENOTEMPTY');

@@ -1,11 +1,21 @@
 /** Requests about attributes: `stat`, its changes, extended attributes, and the file system's statistics. */
-import { type AttributeChange, FsError, type Time, encodeName, runSync } from '@ovl/core';
+import {
+  ACL_ACCESS,
+  ACL_DEFAULT,
+  type AttributeChange,
+  FsError,
+  S_ISGID,
+  type Time,
+  encodeName,
+  runSync,
+} from '@ovl/core';
 import {
   ARGUMENT,
   ARGUMENT_BYTES,
   Fattr,
   Header,
   REPLY,
+  SETXATTR_ACL_KILL_SGID,
   XATTR_CREATE,
   XATTR_MAX_BYTES,
   XATTR_REPLACE,
@@ -60,26 +70,26 @@ function time(wire: Wire, seconds: number, nanoseconds: number): Time {
 
 export const statfs: Handler = ({ wire, overlay }) => wire.putStatfs(runSync(overlay.statfs()));
 
-/** POSIX ACLs are not understood yet, so they are neither shown nor stored: they would be kept but not obeyed. */
-function isAcl(name: string): boolean {
-  return name.startsWith('system.posix_acl_');
+/** ACLs where they are off: neither shown nor stored, for they would be kept but not obeyed. */
+function isHidden({ options }: Server, name: string): boolean {
+  return options.acl === 'off' && (name === ACL_ACCESS || name === ACL_DEFAULT);
 }
 
-function xattrName(wire: Wire, after: number): string {
-  const name = wire.name(after);
-  if (isAcl(name)) throw new FsError('EOPNOTSUPP', { syscall: 'getxattr', path: name });
+function xattrName(server: Server, after: number): string {
+  const name = server.wire.name(after);
+  if (isHidden(server, name)) throw new FsError('EOPNOTSUPP', { syscall: 'getxattr', path: name });
   return name;
 }
 
 export const getxattr: Handler = (server) => {
   const { wire, overlay } = server;
   const size = wire.u32(ARGUMENT);
-  return sized(wire, size, runSync(overlay.getxattr(server.inode, xattrName(wire, 8))));
+  return sized(wire, size, runSync(overlay.getxattr(server.inode, xattrName(server, 8))));
 };
 
 export const listxattr: Handler = (server) => {
   const { wire, overlay } = server;
-  const names = runSync(overlay.listxattr(server.inode)).filter((name) => !isAcl(name));
+  const names = runSync(overlay.listxattr(server.inode)).filter((name) => !isHidden(server, name));
   return sized(wire, wire.u32(ARGUMENT), encodeName(names.map((name) => `${name}\0`).join('')));
 };
 
@@ -99,12 +109,20 @@ export const setxattr: Handler = (server) => {
   const { wire, overlay } = server;
   const size = wire.u32(ARGUMENT);
   const condition = xattrCondition(wire.u32(ARGUMENT + 1));
-  const name = xattrName(wire, 8);
+  const setxattrFlags = server.longSetxattr ? wire.u32(ARGUMENT + 2) : 0;
+  const name = xattrName(server, server.longSetxattr ? 16 : 8);
   const start = ARGUMENT_BYTES + wire.nameEnd;
   // A copy, since a layer in memory may keep what it is given and the buffer is used again.
   runSync(overlay.setxattr(server.inode, name, Uint8Array.from(wire.input.subarray(start, start + size)), condition));
+  if ((setxattrFlags & SETXATTR_ACL_KILL_SGID) !== 0) clearSetGroupId(server);
   return 0;
 };
+
+/** As `posix_acl_update_mode` does for somebody outside the group; directories lose the bit too. */
+function clearSetGroupId({ overlay, inode }: Server): void {
+  const { mode } = runSync(overlay.getattr(inode));
+  if ((mode & S_ISGID) !== 0) runSync(overlay.setattr(inode, { mode: mode & 0o7777 & ~S_ISGID }));
+}
 
 function xattrCondition(flags: number): 'create' | 'replace' | undefined {
   if (flags === XATTR_CREATE) return 'create';
@@ -114,6 +132,6 @@ function xattrCondition(flags: number): 'create' | 'replace' | undefined {
 }
 
 export const removexattr: Handler = (server: Server) => {
-  runSync(server.overlay.removexattr(server.inode, xattrName(server.wire, 0)));
+  runSync(server.overlay.removexattr(server.inode, xattrName(server, 0)));
   return 0;
 };

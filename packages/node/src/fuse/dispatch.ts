@@ -25,7 +25,7 @@ const syncfs: Handler = (server) => {
 
 /**
  * By opcode. Whatever is not here is ENOSYS: ACCESS (the kernel checks permissions itself), FLUSH (nothing is held
- * back until close), TMPFILE, STATX, POLL, BMAP and the locks, which stay the kernel's. An INTERRUPT comes too late
+ * back until close), STATX, POLL, BMAP and the locks, which stay the kernel's. An INTERRUPT comes too late
  * for a request that was answered before the next is read, and needs no reply.
  */
 const handlers: (Handler | undefined)[] = [];
@@ -50,6 +50,7 @@ handlers[Opcode.listxattr] = attributes.listxattr;
 handlers[Opcode.removexattr] = attributes.removexattr;
 handlers[Opcode.open] = files.open;
 handlers[Opcode.create] = files.createFile;
+handlers[Opcode.tmpfile] = files.tmpfile;
 handlers[Opcode.read] = files.read;
 handlers[Opcode.write] = files.write;
 handlers[Opcode.release] = files.release;

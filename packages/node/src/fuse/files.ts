@@ -7,10 +7,12 @@ import {
   S_IFREG,
   S_ISGID,
   S_ISUID,
+  copyRange,
+  createTmpfile,
   isFsError,
   runSync,
 } from '@ovl/core';
-import { create } from './namespace.js';
+import { create, owned } from './namespace.js';
 import {
   ARGUMENT,
   ENTRY_BYTES,
@@ -19,6 +21,7 @@ import {
   FALLOC_ZERO_RANGE,
   FSYNC_FDATASYNC,
   Fopen,
+  Header,
   MAX_DATA_BYTES,
   OPEN_BYTES,
   OPEN_KILL_SUIDGID,
@@ -71,13 +74,18 @@ export const open: Handler = (server) => {
   return putOpen(server, REPLY, openInode(server, server.inode, wire.u32(ARGUMENT), wire.u32(ARGUMENT + 1)));
 };
 
-/** `struct fuse_create_in { flags, mode, umask, open_flags }`, answered with an entry and an open file. */
+/** What `struct fuse_create_in { flags, mode, umask, open_flags }` asks for. */
+function newFile({ wire }: Server): { mode: number; umask: number } {
+  return { mode: S_IFREG | (wire.u32(ARGUMENT + 1) & 0o7777), umask: wire.u32(ARGUMENT + 2) };
+}
+
+/** Answered with an entry and an open file. */
 export const createFile: Handler = (server) => {
-  const { wire, overlay, nodes } = server;
+  const { wire, overlay } = server;
   let flags = wire.u32(ARGUMENT);
   const name = wire.name(16);
   try {
-    create(server, name, { mode: S_IFREG | (wire.u32(ARGUMENT + 1) & 0o7777) });
+    create(server, name, newFile(server));
     flags &= ~O_TRUNC; // it is empty
   } catch (error) {
     // Another client of the same mount may have made it since the kernel looked.
@@ -86,6 +94,20 @@ export const createFile: Handler = (server) => {
     if (found === undefined) throw error;
     server.entry(found.inode, found.attributes);
   }
+  return openNew(server, flags);
+};
+
+/** A file without a name: the request is CREATE's, and its name means nothing. */
+export const tmpfile: Handler = (server) => {
+  const { wire, overlay } = server;
+  const made = runSync(overlay.perform(createTmpfile, server.inode, owned(server, newFile(server))));
+  server.entry(made.inode, made.attributes);
+  return openNew(server, wire.u32(ARGUMENT) & ~O_TRUNC);
+};
+
+/** Opens what the reply's entry names, and adds the open file to the reply. */
+function openNew(server: Server, flags: number): number {
+  const { wire, nodes } = server;
   const nodeid = (wire.out[REPLY] as number) + (wire.out[REPLY + 1] as number) * 0x1_0000_0000;
   try {
     const handle = openInode(server, nodes.get(nodeid), flags, wire.u32(ARGUMENT + 3));
@@ -94,7 +116,7 @@ export const createFile: Handler = (server) => {
     nodes.forget(nodeid, 1); // the kernel sees the failure only, not the entry
     throw error;
   }
-};
+}
 
 export const read: Handler = (server) => {
   const { wire, overlay } = server;
@@ -116,6 +138,11 @@ export const write: Handler = (server) => {
 function clearSetId({ overlay }: Server, inode: Inode): void {
   const { mode } = runSync(overlay.getattr(inode));
   if ((mode & (S_ISUID | S_ISGID)) !== 0) runSync(overlay.setattr(inode, {}, 'clear-set-id'));
+}
+
+/** For requests that, unlike WRITE, do not say whether the caller may keep the bits. The kernel looks again if they succeed. */
+function clearSetIdAfterChange(server: Server, inode: Inode): void {
+  if (server.wire.u32(Header.uid) !== 0) clearSetId(server, inode);
 }
 
 /** `struct fuse_write_out`. */
@@ -152,6 +179,7 @@ export const fallocate: Handler = (server) => {
   };
   const handle = server.files.get(wire.u64(ARGUMENT));
   runSync(overlay.allocate(handle, allocation, wire.u64(ARGUMENT + 2), wire.u64(ARGUMENT + 4)));
+  clearSetIdAfterChange(server, handle.inode);
   return 0;
 };
 
@@ -166,17 +194,20 @@ export const lseek: Handler = (server) => {
   return 8;
 };
 
-export const copyFileRange: Handler = (server) => putSize(server, copyRange(server));
+export const copyFileRange: Handler = (server) => putSize(server, copyBetween(server));
 
 /** As {@link copyFileRange}, with 64 bits for the result. */
 export const copyFileRange64: Handler = (server) => {
-  server.wire.putU64(REPLY, copyRange(server));
+  server.wire.putU64(REPLY, copyBetween(server));
   return 8;
 };
 
-function copyRange({ wire, files, overlay }: Server): number {
+function copyBetween(server: Server): number {
+  const { wire, files, overlay } = server;
   const from = files.get(wire.u64(ARGUMENT));
   const to = files.get(wire.u64(ARGUMENT + 6));
   const length = Math.min(wire.u64(ARGUMENT + 10), COPY_MAX_BYTES);
-  return runSync(overlay.copyRange(from, wire.u64(ARGUMENT + 2), to, wire.u64(ARGUMENT + 8), length));
+  const copied = runSync(overlay.perform(copyRange, from, wire.u64(ARGUMENT + 2), to, wire.u64(ARGUMENT + 8), length));
+  clearSetIdAfterChange(server, to.inode);
+  return copied;
 }

@@ -26,11 +26,13 @@ export const batchForget: Handler = ({ wire, nodes }) => {
 export const readlink: Handler = (server) =>
   server.wire.putBytes(encodeName(runSync(server.overlay.readlink(server.inode))));
 
-/** Makes an object that belongs to the caller. The kernel has applied the umask. */
+/** An object that belongs to the caller. Without ACLs the kernel has applied the umask, and the overlay takes no notice of it. */
+export function owned({ wire }: Server, object: Omit<Creation, 'uid' | 'gid'>): Creation {
+  return { ...object, uid: wire.u32(Header.uid), gid: wire.u32(Header.gid) };
+}
+
 export function create(server: Server, name: string, object: Omit<Creation, 'uid' | 'gid'>): number {
-  const { wire, overlay } = server;
-  const creation: Creation = { ...object, uid: wire.u32(Header.uid), gid: wire.u32(Header.gid) };
-  const { inode, attributes } = runSync(overlay.create(server.inode, name, creation));
+  const { inode, attributes } = runSync(server.overlay.create(server.inode, name, owned(server, object)));
   return server.entry(inode, attributes);
 }
 
@@ -38,12 +40,13 @@ export const mknod: Handler = (server) => {
   const { wire } = server;
   const mode = wire.u32(ARGUMENT);
   const rdev = wire.u32(ARGUMENT + 1);
-  return create(server, wire.name(16), { mode, rdev });
+  return create(server, wire.name(16), { mode, rdev, umask: wire.u32(ARGUMENT + 2) });
 };
 
 export const mkdir: Handler = (server) => {
   const { wire } = server;
-  return create(server, wire.name(8), { mode: S_IFDIR | (wire.u32(ARGUMENT) & 0o7777) });
+  const mode = S_IFDIR | (wire.u32(ARGUMENT) & 0o7777);
+  return create(server, wire.name(8), { mode, umask: wire.u32(ARGUMENT + 1) });
 };
 
 export const symlink: Handler = (server) => {
@@ -81,7 +84,7 @@ function renameTo(server: Server, namesAt: number, flag: RenameFlag | undefined)
   return 0;
 }
 
-/** Throws EINVAL for combinations, of which Linux lets only NOREPLACE with WHITEOUT through; overlayfs refuses it too. */
+/** Throws EINVAL for flags that are not known, and for combinations that Linux does not let through either. */
 function renameFlag(flags: number): RenameFlag | undefined {
   switch (flags) {
     case 0:
@@ -92,6 +95,8 @@ function renameFlag(flags: number): RenameFlag | undefined {
       return 'exchange';
     case RENAME_WHITEOUT:
       return 'whiteout';
+    case RENAME_NOREPLACE | RENAME_WHITEOUT:
+      return 'noreplace-whiteout';
     default:
       throw new FsError('EINVAL', { syscall: 'rename' });
   }

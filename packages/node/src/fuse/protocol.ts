@@ -48,6 +48,7 @@ export const Opcode = {
   lseek: 46,
   copyFileRange: 47,
   syncfs: 50,
+  tmpfile: 51,
   copyFileRange64: 53,
 } as const;
 
@@ -75,15 +76,18 @@ export const Init = {
   asyncRead: 1 << 0,
   atomicOTrunc: 1 << 3,
   bigWrites: 1 << 5,
+  dontMask: 1 << 6,
   doReaddirplus: 1 << 13,
   asyncDio: 1 << 15,
   writebackCache: 1 << 16,
   noOpenSupport: 1 << 17,
   parallelDirops: 1 << 18,
+  posixAcl: 1 << 20,
   maxPages: 1 << 22,
   cacheSymlinks: 1 << 23,
   noOpendirSupport: 1 << 24,
   handleKillprivV2: 1 << 28,
+  setxattrExt: 1 << 29,
 } as const;
 
 const PAGE_BYTES = 4096;
@@ -124,6 +128,8 @@ export const RENAME_WHITEOUT = 4;
 
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
+/** In SETXATTR of an access ACL: drop the set-group-id bit, which is not the caller's to keep. */
+export const SETXATTR_ACL_KILL_SGID = 1 << 0;
 /** Linux's limits on an attribute's value and on the list of names (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`), in bytes. */
 export const XATTR_MAX_BYTES = 65536;
 

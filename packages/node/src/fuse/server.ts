@@ -21,7 +21,7 @@ export interface ServerOptions {
   volatile?: boolean;
   /** Whether every directory has a link count of 1. */
   staticNlink?: boolean;
-  /** POSIX ACLs are neither shown nor stored. */
+  /** POSIX ACLs are neither shown nor stored. Otherwise the overlay has `inheritAcl`, since the kernel leaves the umask to us. */
   acl?: 'off';
   /** No extended attributes at all. */
   xattrs?: 'off';
@@ -40,6 +40,8 @@ export class Server {
   readonly options: ServerOptions;
   /** In place of `fsync`, on a volatile mount. */
   readonly volatile: VolatileSync | undefined;
+  /** Whether SETXATTR has come to carry flags of its own (FUSE_SETXATTR_EXT), and is 8 bytes longer. */
+  longSetxattr = false;
 
   constructor(overlay: Overlay<'sync'>, options: ServerOptions = {}) {
     this.overlay = overlay;

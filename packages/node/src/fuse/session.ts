@@ -22,8 +22,8 @@ import { Receiver } from './receive.js';
 import { NO_REPLY, type Server } from './server.js';
 
 /**
- * What we ask of the kernel, if it offers it. Not asked for: DONT_MASK (it applies the umask), the locks (they stay in
- * the kernel), POSIX_ACL; further flags (the writeback cache, opens without a message) have their place here.
+ * What we ask of the kernel, if it offers it. Not asked for: the locks (they stay in the kernel); further flags (the
+ * writeback cache, opens without a message) have their place here.
  */
 const WANTED =
   Init.asyncRead |
@@ -34,7 +34,11 @@ const WANTED =
   Init.parallelDirops |
   Init.maxPages |
   Init.cacheSymlinks |
-  Init.handleKillprivV2;
+  Init.handleKillprivV2 |
+  Init.setxattrExt;
+
+/** ACLs are the kernel's to obey, and a default ACL takes the place of the umask, which only we can tell. */
+const WANTED_FOR_ACLS = Init.posixAcl | Init.dontMask;
 
 const MAX_READAHEAD_BYTES = MAX_DATA_BYTES;
 const MAX_BACKGROUND = 64;
@@ -105,7 +109,10 @@ function negotiate(fd: number, server: Server): boolean {
     return false;
   }
   out[REPLY + 2] = Math.min(wire.u32(ARGUMENT + 2), MAX_READAHEAD_BYTES);
-  out[REPLY + 3] = wire.u32(ARGUMENT + 3) & WANTED;
+  const wanted = server.options.acl === 'off' ? WANTED : WANTED | WANTED_FOR_ACLS;
+  const flags = wire.u32(ARGUMENT + 3) & wanted;
+  out[REPLY + 3] = flags;
+  server.longSetxattr = (flags & Init.setxattrExt) !== 0;
   out[REPLY + 4] = MAX_BACKGROUND | (CONGESTION_THRESHOLD << 16);
   out[REPLY + 5] = MAX_DATA_BYTES; // max_write
   out[REPLY + 6] = 1; // granularity of times in nanoseconds
