@@ -1,16 +1,31 @@
-// `pnpm bench [mount] [--only stat,walk] [--runs 5] [--scale 0.1] [--dir /tmp] [--json]`: our mount next to
-// fuse-overlayfs, the kernel's overlayfs and the plain directory. Interleaved: every system has its turn in
-// each run, on a fresh mount, so that a noisy minute hits all alike. What a workload saw is compared with
-// what is there: a broken mount has no time to show. `--systems ovl,ovl-libfuse` compares the two transports.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+// `pnpm bench [mount]`: our mount next to fuse-overlayfs, the kernel's overlayfs and the plain directory. Interleaved:
+// every system has its turn in each run, on a fresh mount, so that a noisy minute hits all alike. What a workload saw is
+// compared with what is there: a broken mount has no time to show.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { abortFuse, detach, execute } from '../support/mounts.mjs';
+import { execute } from '../support/mounts.mjs';
+import { fixtures } from './fixtures.mjs';
+import { footprint } from './footprint.mjs';
+import { draw } from './picture.mjs';
 import { rows as allRows, sizesAt } from './rows.mjs';
-import { mount, systems as allSystems, unmount } from './systems.mjs';
-import { report } from './table.mjs';
+import { systems as allSystems } from './systems.mjs';
+import { print, summarise } from './table.mjs';
+import { turn, workload } from './turn.mjs';
+
+const usage = `pnpm bench [mount] [options]: our mount, fuse-overlayfs, the kernel's overlayfs and the plain directory side by side
+
+  --only ROWS      of: ${allRows.map(({ id }) => id).join(', ')}
+  --systems NAMES  of: ${allSystems.map(({ name }) => name).join(', ')} ("ovl,ovl-libfuse" compares the transports)
+  --runs N         runs of each row (its own number by default, at least 5 where a run is short)
+  --scale F        part of the full size, 1 by default
+  --dir DIR        where to work (${tmpdir()}); needs about 6 GB for everything
+  --json           for programs
+  --svg FILE       draws the ratios, too
+
+Run as root or as an ordinary user; the kernel's overlayfs needs root. The first signal ends it after the present turn, with
+a table of what there is.`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -21,12 +36,19 @@ const { values, positionals } = parseArgs({
     scale: { type: 'string', default: '1' },
     dir: { type: 'string', default: tmpdir() },
     json: { type: 'boolean', default: false },
+    svg: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
   },
 });
-if (positionals.some((name) => name !== 'mount')) throw new Error(`no such benchmark: ${positionals.join(' ')}`);
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
+if (positionals.some((name) => name !== 'mount')) fail(`no such benchmark: ${positionals.join(' ')}`);
+if (!(Number(values.scale) > 0)) fail(`--scale needs a number above 0, not '${values.scale}'`);
+if (values.runs !== undefined && !(Number(values.runs) >= 1)) fail(`--runs needs a number, not '${values.runs}'`);
 const sizes = sizesAt(Number(values.scale));
 const rows = chosen(allRows, (row) => row.id, values.only);
-const workDeadline = 300_000;
 
 const notes = [];
 const systems = chosen(allSystems, (system) => system.name, values.systems).filter((system) => {
@@ -37,15 +59,8 @@ const systems = chosen(allSystems, (system) => system.name, values.systems).filt
 });
 
 const root = mkdtempSync(join(values.dir, 'ovl-bench-'));
-const merged = join(root, 'merged');
-const lowers = {
-  tree: join(root, 'tree'),
-  copy: join(root, 'tree'),
-  big: join(root, 'big'),
-  empty: join(root, 'empty'),
-};
-const workload = join(root, 'workload');
-// The first signal ends it after the turn that runs, with a table of what there is; a second one at once.
+const made = new Map();
+// The first signal ends it after the turn that runs; a second one at once.
 let stopped = false;
 for (const signal of ['SIGINT', 'SIGTERM'])
   process.once(signal, () => {
@@ -53,39 +68,34 @@ for (const signal of ['SIGINT', 'SIGTERM'])
     notes.push('stopped before its end');
   });
 try {
-  await prepare();
+  await workload.compile(root);
   const results = [];
   for (const row of rows) if (!stopped) results.push(...(await measure(row)));
   progress('');
-  report({ results, notes, sizes, asJson: values.json });
+  const summary = summarise(results, sizes, notes);
+  if (values.json) console.log(JSON.stringify(summary, undefined, 2));
+  else print(summary);
+  if (values.svg) writeFileSync(values.svg, draw(summary));
   if (stopped || results.some(({ cells }) => Object.values(cells).some((cell) => cell.failure))) process.exitCode = 1;
 } finally {
-  await detach(merged);
   rmSync(root, { recursive: true, force: true, maxRetries: 5 });
-}
-
-async function prepare() {
-  progress('preparing the tree');
-  for (const path of new Set([merged, ...Object.values(lowers)])) mkdirSync(path);
-  const source = fileURLToPath(new URL('workload.c', import.meta.url));
-  const compiled = await execute(['gcc', '-O2', '-Wall', '-o', workload, source], { timeout: 60_000 });
-  if (compiled.code !== 0) throw new Error(`the benchmark needs gcc: ${compiled.stderr}`);
-  await work(1, ['create', lowers.tree, sizes.files, 40]);
-  if (rows.some((row) => row.lower === 'big')) await work(1, ['write', join(lowers.big, 'big'), sizes.bigBytes]);
-  await execute(['sync'], { timeout: workDeadline });
 }
 
 async function measure(row) {
   const results = row.labels.map((label) => ({ id: row.id, label, row, cells: {} }));
   const runs = values.runs ? Number(values.runs) : row.runs;
+  const able = systems.filter((system) => system.mount || !(row.of || row.remount));
   for (let run = 0; run < runs; run++) {
-    for (const system of systems) {
+    for (const system of able) {
       if (stopped && run > 0) return results;
-      progress(`${row.labels[0]}, run ${run + 1} of ${runs}: ${system.name}`);
       for (const result of results) result.cells[system.name] ??= { seconds: [] };
       try {
-        const seconds = await once(row, system);
-        results.forEach((result, pass) => result.cells[system.name].seconds.push(seconds[pass]));
+        const lower = await fixture(row.lower);
+        if (row.command) await Promise.all(['archive', 'statements', 'project'].filter(named(row)).map(fixture));
+        progress(`${row.labels[0]}, run ${run + 1} of ${runs}: ${system.name}`);
+        const context = { root, sizes, lower, fixture: (name) => made.get(name) };
+        const figures = await (row.of ? footprint : turn)(row, system, context);
+        results.forEach((result, pass) => result.cells[system.name].seconds.push(figures[pass]));
       } catch (error) {
         for (const result of results) result.cells[system.name].failure ??= error.message;
       }
@@ -94,56 +104,38 @@ async function measure(row) {
   return results;
 }
 
-/** One system's turn at a row, from a fresh mount to none; answers the seconds of each pass. */
-async function once(row, system) {
-  const layers = mkdtempSync(join(root, 'run-'));
-  const places = { lower: lowers[row.lower], upper: join(layers, 'upper'), work: join(layers, 'work'), merged };
-  mkdirSync(places.upper);
-  mkdirSync(places.work);
-  const changes = row.lower === 'copy' || row.lower === 'empty';
-  if (!system.mount && changes) {
-    places.lower = join(layers, 'plain');
-    await execute(['cp', '-a', '--reflink=auto', lowers[row.lower], places.lower], { timeout: workDeadline });
-  }
-  // What earlier turns wrote must not be paid for in this one.
-  if (changes) await execute(['sync'], { timeout: workDeadline });
-  try {
-    const where = await mount(system, places);
-    try {
-      const args = row.work(sizes).map((arg) => String(arg).replace(/^ROOT/, where));
-      const { seconds, ...seen } = await work(row.labels.length, args);
-      expect(seen, row.expect(sizes));
-      if (row.left) expect(await work(1, ['walk', where]), row.left(sizes));
-      return seconds;
-    } finally {
-      await unmount(system, places);
-    }
-  } finally {
-    rmSync(layers, { recursive: true, force: true });
-  }
+/** Whether a row's command speaks of this fixture. */
+function named(row) {
+  return (name) => {
+    let asked = false;
+    row.command({ where: '', fixture: (other) => ((asked ||= other === name), '') });
+    return asked;
+  };
 }
 
-async function work(passes, args) {
-  const onTimeout = () => abortFuse(merged);
-  const done = await execute([workload, passes, ...args].map(String), { timeout: workDeadline, onTimeout });
-  if (done.timedOut) throw new Error(`${args[0]}: no end after ${workDeadline / 1000} s`);
-  if (done.code !== 0) throw new Error(done.stderr.trim() || `${args[0]}: exit code ${done.code}`);
-  return JSON.parse(done.stdout);
-}
-
-/** `wrong` counts pages with another page's content, `changed` the files that chmod was at. */
-function expect(seen, expected) {
-  for (const [what, count] of Object.entries({ wrong: 0, ...expected }))
-    if (seen[what] !== count) throw new Error(`${what}: ${seen[what]}, but there should be ${count}`);
+async function fixture(name) {
+  if (!made.has(name)) {
+    progress(`preparing: ${name}`);
+    const path = join(root, `fixture-${name}`);
+    mkdirSync(path);
+    await fixtures[name](path, sizes, workload.run);
+    await execute(['sync'], { timeout: 300_000 });
+    made.set(name, path);
+  }
+  return made.get(name);
 }
 
 function chosen(all, nameOf, names) {
   if (!names) return all;
   return names.split(',').map((name) => {
     const found = all.find((item) => nameOf(item) === name);
-    if (!found) throw new Error(`no ${name}; there are ${all.map(nameOf).join(', ')}`);
-    return found;
+    return found ?? fail(`no ${name}; there are ${all.map(nameOf).join(', ')}`);
   });
+}
+
+function fail(message) {
+  console.error(`bench: ${message} (--help says more)`);
+  process.exit(2);
 }
 
 function progress(text) {

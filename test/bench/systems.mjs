@@ -4,13 +4,15 @@ import { fileURLToPath } from 'node:url';
 import { detach, execute, isGone, mountAt } from '../support/mounts.mjs';
 
 const ovl = fileURLToPath(new URL('../../packages/cli/bin/ovl.js', import.meta.url));
+const daemon = fileURLToPath(new URL('../../packages/node/dist/', import.meta.url));
 const deadline = 20_000;
 
 /**
- * @typedef {{ lower: string, upper: string, work: string, merged: string }} Places
+ * @typedef {{ cwd: string, lower: string, upper: string, work: string, merged: string }} Places
  * @typedef {object} System
  * @property {string} name
  * @property {(places: Places) => string[]} [mount] The command; without one, the plain directory is measured.
+ * @property {(argv: string[]) => boolean} [serves] Whether a process with this command line serves its mounts.
  * @property {() => string | undefined} whyNot Why it cannot run here.
  * @property {true} [onRequest] Only where it is named.
  */
@@ -29,11 +31,13 @@ export const systems = [
   {
     name: 'fuse-overlayfs',
     mount: (places) => ['fuse-overlayfs', '-o', options(places), places.merged],
+    serves: ([program]) => program === 'fuse-overlayfs',
     whyNot: () => commandMissing('fuse-overlayfs') ?? fuseMissing(),
   },
   {
     name: 'ovl',
     mount: (places) => [process.execPath, ovl, 'mount', '-o', options(places), places.merged],
+    serves: (argv) => argv.some((arg) => arg.startsWith(daemon)),
     whyNot: () => (existsSync(ovl) ? fuseMissing() : 'not built: `pnpm build`'),
   },
   {
@@ -51,7 +55,7 @@ export const systems = [
  */
 export async function mount(system, places) {
   if (!system.mount) return places.lower;
-  const { code, stderr } = await execute(system.mount(places), { timeout: deadline });
+  const { code, stderr } = await execute(system.mount(places), { timeout: deadline, cwd: places.cwd });
   if (code !== 0 || !mountAt(places.merged)) {
     await detach(places.merged);
     throw new Error(`mount failed (${code}): ${stderr.trim()}`);

@@ -7,9 +7,9 @@ const peers = [
   ['us/k', 'kernel'],
 ];
 
-/** Prints the results. A ratio is of times: below 1, ours is the faster. */
-export function report({ results, notes, sizes, asJson }) {
-  const summary = results.map(({ label, row, cells }) => {
+/** Medians, spreads and ratios. A ratio is of times (or of memory): below 1, ours is the better. */
+export function summarise(results, sizes, notes) {
+  const rows = results.map(({ label, row, cells }) => {
     const systems = {};
     for (const [name, { seconds, failure }] of Object.entries(cells)) {
       if (failure || seconds.length === 0) systems[name] = { failure: failure ?? 'not run' };
@@ -30,12 +30,13 @@ export function report({ results, notes, sizes, asJson }) {
     );
     return { row: row.id, label, unit: row.unit, systems, ratios };
   });
-  const machine = `${cpus().length} cores, Linux ${release()}, Node ${process.versions.node}`;
-  if (asJson) console.log(JSON.stringify({ machine, sizes, notes, rows: summary }, undefined, 2));
-  else print(summary, [machine, ...notes]);
+  const user = process.getuid?.() === 0 ? 'root' : 'an ordinary user';
+  const machine = `${cpus().length} cores, Linux ${release()}, Node ${process.versions.node}, as ${user}`;
+  return { machine, date: new Date().toISOString().slice(0, 10), sizes, notes, rows };
 }
 
-function print(summary, notes) {
+/** Prints a summary for people. */
+export function print({ rows: summary, machine, notes }) {
   const names = [...new Set(summary.flatMap(({ systems }) => Object.keys(systems)))];
   const keys = peers.map(([key]) => key).filter((key) => summary.some(({ ratios }) => ratios[key]));
   const table = [['', ...names, ...keys]];
@@ -53,8 +54,8 @@ function print(summary, notes) {
         .join('  ')
         .trimEnd(),
     );
-  console.log(`\nMedian and, after it, the spread of all runs; a ratio is of times: below 1, ours is the faster.`);
-  for (const note of notes) console.log(note);
+  console.log(`\nMedian and, after it, the spread of all runs; a ratio is of times: below 1, ours is the better.`);
+  for (const note of [machine, ...notes]) console.log(note);
   for (const { label, systems } of summary)
     for (const [name, { failure }] of Object.entries(systems))
       if (failure) console.log(`FAILED ${label}, ${name}: ${failure}`);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,6 +147,63 @@ static void create_all(const char *root, int count, int per_dir) {
   }
 }
 
+/* Each write durable before the next, as a database does it. */
+static void write_durably(const char *path, uint64_t size, int count) {
+  uint64_t random = 88172645463325252u;
+  int fd = open(path, O_RDWR | O_CREAT, 0644);
+  if (fd < 0) die("open", path);
+  if (ftruncate(fd, size)) die("ftruncate", path);
+  for (int i = 0; i < count; i++) {
+    random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+    uint64_t page = random % (size / PAGE);
+    number_pages(block, PAGE, page);
+    if (pwrite(fd, block, PAGE, page * PAGE) != PAGE) die("pwrite", path);
+    if (fdatasync(fd)) die("fdatasync", path);
+    bytes += PAGE;
+  }
+  close(fd);
+  files++;
+}
+
+static volatile int over;
+static double longest;
+
+/* Names that are not there: each asks the file system anew, for none is remembered as absent before. */
+static void *look_meanwhile(void *root) {
+  char path[PAGE];
+  struct stat found;
+  for (unsigned i = 0; !over; i++) {
+    snprintf(path, sizeof path, "%s/absent%u", (const char *)root, i);
+    double start = now();
+    if (!lstat(path, &found)) wrong++;
+    double waited = now() - start;
+    if (waited > longest) longest = waited;
+    usleep(500);
+  }
+  return NULL;
+}
+
+/* One byte into the middle of a large file; meanwhile another thread looks names up beside it. */
+static void touch_one(const char *root, uint64_t size) {
+  char path[PAGE];
+  pthread_t other;
+  snprintf(path, sizeof path, "%s/big", root);
+  if (pthread_create(&other, NULL, look_meanwhile, (void *)root)) die("thread for", path);
+  usleep(20000);
+  longest = 0;
+  double start = now();
+  int fd = open(path, O_RDWR);
+  if (fd < 0) die("open", path);
+  if (pwrite(fd, "!", 1, size / 2) != 1) die("pwrite", path);
+  if (close(fd)) die("close", path);
+  double took = now() - start;
+  over = 1;
+  pthread_join(other, NULL);
+  printf("%.9f,%.9f", took, longest);
+  files++;
+  bytes++;
+}
+
 /* As rm -rf and chmod -R do: `act` on what is inside, then on the directory itself. */
 static void act_within(int parent, const char *name, int depth, void (*act)(int, const char *, int)) {
   struct dirent **entries;
@@ -182,13 +240,17 @@ static void act_on_dirs(const char *root, int dirs, void (*act)(int, const char 
   }
 }
 
-/* workload PASSES NAME PATH [NUMBER [NUMBER]] */
+/* workload PASSES NAME PATH [NUMBER [NUMBER]]; "touch" has two figures instead of passes: its own time, and others' longest wait. */
 int main(int argc, char **argv) {
   if (argc < 4) return 2;
   int passes = atoi(argv[1]);
   const char *name = argv[2], *path = argv[3];
   uint64_t first = argc > 4 ? strtoull(argv[4], NULL, 10) : 0, second = argc > 5 ? strtoull(argv[5], NULL, 10) : 0;
   printf("{\"seconds\":[");
+  if (!strcmp(name, "touch")) {
+    touch_one(path, first);
+    passes = 0;
+  }
   for (int pass = 0; pass < passes; pass++) {
     files = bytes = changed = 0;
     double start = now();
@@ -198,6 +260,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(name, "read")) read_through(path);
     else if (!strcmp(name, "random")) read_at_random(path, first, second);
     else if (!strcmp(name, "write")) write_through(path, first);
+    else if (!strcmp(name, "durable")) write_durably(path, first, second);
     else if (!strcmp(name, "create")) create_all(path, first, second);
     else if (!strcmp(name, "remove")) act_on_dirs(path, first, remove_one);
     else if (!strcmp(name, "chmod")) act_on_dirs(path, first, chmod_one);
