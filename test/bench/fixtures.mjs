@@ -28,7 +28,7 @@ export const fixtures = {
   },
 
   /** Files spread over {@link layersInStack} layers, a directory of each name in all of them. */
-  async stack(path, sizes, workload) {
+  async stack(path, sizes) {
     for (let layer = 0; layer < layersInStack; layer++) {
       const top = join(path, String(layer).padStart(3, '0'));
       mkdirSync(top);

@@ -214,10 +214,10 @@ export const rows = [
     runs: 5,
     lower: 'project',
     changes: true,
-    command: ({ where, fixture }) => [
-      ...['npm', 'ci', '--offline', '--no-audit', '--no-fund', '--ignore-scripts', '--loglevel', 'error'],
-      ...['--cache', `${fixture('project')}-cache`, '--prefix', where],
-    ],
+    command: ({ where, fixture }) =>
+      `npm ci --offline --no-audit --no-fund --ignore-scripts --loglevel error --cache ${fixture('project')}-cache --prefix ${where}`.split(
+        ' ',
+      ),
   },
   {
     id: 'make',
