@@ -1,8 +1,8 @@
 /**
  * kill -9 of a mount's daemon at random moments of a random workload, again and again. After each kill the same upper and
  * work directory are mounted again, and what is there must be the view before or after the one operation that was in
- * flight: everything answered is there, nothing is partial. Then the work directory must be empty, and the kernel's
- * overlayfs must show the same.
+ * flight: everything answered is there, nothing is partial. Then the work directory must be empty, `ovl fsck` content,
+ * and the kernel's overlayfs must show the same.
  */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ import { isGone } from '../support/mounts.mjs';
 import type { Place, Requests } from './protocol.js';
 import { LargeWorkload, TreeWorkload, type Attempt, type Workload } from './workloads.js';
 
-type OvlNode = Pick<typeof import('@ovl/node'), 'mount' | 'listMounts'>;
+type OvlNode = Pick<typeof import('@ovl/node'), 'mount' | 'listMounts' | 'fsck'>;
 // As built: the daemon is started from there.
 const built: string = new URL('../../packages/node/dist/index.js', import.meta.url).href;
 
@@ -163,7 +163,7 @@ class World {
 
   async #check(attempt: Attempt, answered: number, when: string): Promise<void> {
     const { lower, upper, work, merged } = this.#place;
-    const { mount } = (await import(/* @vite-ignore */ built)) as OvlNode;
+    const { mount, fsck } = (await import(/* @vite-ignore */ built)) as OvlNode;
     const mounted = await mount({ lower, upper, work, mountpoint: merged });
     const found = await this.#workload.view(this.#client, this.#place, 'ovl');
     await mounted.unmount();
@@ -177,6 +177,10 @@ class World {
 
     const left = readdirSync(join(work, 'work'));
     if (left.length > 0) throw new CrashFailure(`${story}: left in the work directory: ${left.join(', ')}`);
+    // Whiteouts that hide nothing are RENAME_WHITEOUT's; and a directory that takes a whiteout's place is exchanged with it.
+    const findings = fsck({ upper, work, lower, repair: 'safe' });
+    const wrong = findings.filter(({ kind, repaired }) => kind !== 'dangling-whiteout' || !repaired);
+    if (wrong.length > 0) throw new CrashFailure(`${story}: ${JSON.stringify(findings)}`);
     const kernel = await this.#workload.view(this.#client, { ...this.#place, merged: this.#kernelMerged }, 'kernel');
     if (!isDeepStrictEqual(kernel, found))
       throw new CrashFailure(`${story}: in the kernel: ${different(found, kernel)}`);

@@ -3,6 +3,7 @@ import { FsError } from '@ovl/core';
 import { MountError } from '@ovl/node';
 import { columns, type Command, helpOf, parse } from './command.js';
 import { diffCommand, NotMountedError } from './commands/diff.js';
+import { fsckCommand } from './commands/fsck.js';
 import { bareCommand, mountCommand } from './commands/mount.js';
 import { psCommand } from './commands/ps.js';
 import { umountCommand } from './commands/umount.js';
@@ -10,7 +11,7 @@ import { EXIT_FAILED, EXIT_USAGE, UsageError } from './exit.js';
 import { printable, printLine } from './print.js';
 import { VERSION } from './version.js';
 
-const COMMANDS: readonly Command[] = [mountCommand, umountCommand, psCommand, diffCommand];
+const COMMANDS: readonly Command[] = [mountCommand, umountCommand, psCommand, diffCommand, fsckCommand];
 
 /** Runs the program with arguments as after `ovl`. Resolves to the exit code; prints, never throws. */
 export async function main(argv: readonly string[]): Promise<number> {

@@ -21,6 +21,11 @@ export function printable(text: string): string {
   });
 }
 
+/** As {@link printable}, in quotes, so that whoever reads on knows where the path ends. */
+export function quoted(path: string): string {
+  return `"${printable(path.replace(/["\\]/g, '\\$&'))}"`;
+}
+
 const COLOURS = { red: 31, green: 32, yellow: 33, dim: 2 } as const;
 
 /** Colours text on a terminal, unless NO_COLOR is set. */

@@ -226,7 +226,8 @@ function checkOutside(mountpoint: Directory, writable: Directory): void {
   );
 }
 
-function workBeside(upper: string): string {
+/** Where a mount keeps its work directory when none is named. */
+export function workBeside(upper: string): string {
   return join(dirname(upper), `.${basename(upper)}.work`);
 }
 
