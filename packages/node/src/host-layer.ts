@@ -42,9 +42,15 @@ import {
 } from './syscalls.js';
 
 const ENOENT = 2;
+const NO_UUID = new Uint8Array(16);
 
 /** Opens the directory at `path` (symbolic links in the path itself are followed) as a read-only layer. */
 export function hostLayer(path: string): Layer<'sync'> {
+  return openHostLayer(path);
+}
+
+/** {@link hostLayer}, as this package knows it. */
+export function openHostLayer(path: string): HostLayer {
   return new HostLayer(path, openat(AT_FDCWD, path, O_PATH | O_DIRECTORY));
 }
 
@@ -53,6 +59,7 @@ export class HostLayer implements Layer<'sync'> {
   readonly root: HostNode;
   /** UUIDs of the file systems met, by mount: a layer has few. */
   readonly #uuids = new Map<number, Uint8Array>();
+  #ignoresUuid = false;
 
   /** `fd` is an O_PATH descriptor of the directory, from now on the layer's. */
   constructor(path: string, fd: number) {
@@ -109,12 +116,17 @@ export class HostLayer implements Layer<'sync'> {
     return fstatfs(this.root.fd);
   }
 
+  /** Handles carry no UUID from now on, and none is asked for: right where all layers lie on one file system. */
+  ignoreUuid(): void {
+    this.#ignoresUuid = true;
+  }
+
   fileHandle(node: LayerNode): FileHandle | undefined {
     const object = hostNode(node);
     const at = locate(object);
     const raw = nameToHandle(at.fd, at.name);
     if (raw === undefined) return undefined;
-    let uuid = this.#uuids.get(raw.mountId);
+    let uuid = this.#ignoresUuid ? NO_UUID : this.#uuids.get(raw.mountId);
     if (uuid === undefined) {
       uuid = this.#readUuid(object);
       this.#uuids.set(raw.mountId, uuid);
@@ -125,7 +137,7 @@ export class HostLayer implements Layer<'sync'> {
   resolveHandle(handle: FileHandle): HandleTarget | undefined {
     const fd = this.openDirectory(this.root);
     try {
-      const uuid = fileSystemUuid(fd);
+      const uuid = this.#ignoresUuid ? NO_UUID : fileSystemUuid(fd);
       return handle.uuid.every((byte, i) => byte === uuid[i]) ? targetOfHandle(fd, handle) : undefined;
     } finally {
       close(fd);

@@ -65,6 +65,8 @@ export interface HostUpperLayer extends UpperLayer<'sync'> {
    * `<work>/work/incompat/volatile`. For who will make nothing durable; to be called before the first change.
    */
   markVolatile(): void;
+  /** See {@link HostLayer.ignoreUuid}. */
+  ignoreUuid(): void;
 }
 
 /**

@@ -33,6 +33,8 @@ export interface LayerRequest {
   /** The namespace of overlay attributes; undefined for what the upper supports best. */
   userxattr: boolean | undefined;
   redirectDir: MountSettings['redirectDir'];
+  index: MountSettings['index'];
+  uuid: MountSettings['uuid'];
   fsync: MountSettings['fsync'];
   timeout: number | undefined;
   staticNlink: boolean;
@@ -104,6 +106,8 @@ export function prepareMount(options: MountOptions): PreparedMount {
       vanishes: tmp !== undefined,
       userxattr: options.userxattr ?? (readOnly && !readsTrusted() ? true : undefined),
       redirectDir: options.redirectDir,
+      index: options.index,
+      uuid: options.uuid,
       fsync: options.fsync,
       timeout: options.timeout,
       staticNlink: options.staticNlink === true,

@@ -1,10 +1,11 @@
 /** Opens the layers of a request as one overlay: what every server of a mount does first, whatever its transport. */
-import { Overlay, inheritAcl, runSync } from '@ovl/core';
+import { Overlay, inheritAcl, inodeIndex, runSync } from '@ovl/core';
 import { CoveredLayer } from './covered-layer.js';
 import type { ServerOptions } from './fuse/server.js';
-import { hostLayer } from './host-layer.js';
+import { type HostLayer, openHostLayer } from './host-layer.js';
 import { hostUpper } from './host-upper.js';
 import type { LayerRequest } from './mount-request.js';
+import { identifyUpper } from './overlay-uuid.js';
 
 export interface OpenedLayers {
   overlay: Overlay<'sync'>;
@@ -16,13 +17,17 @@ export interface OpenedLayers {
 
 /** Throws FsError. */
 export function openLayers(request: LayerRequest): OpenedLayers {
-  const { lower, covered, mountpoint, upper, userxattr, redirectDir, fsync, acl, vanishes } = request;
-  const layers = lower.map((path, index) =>
-    covered.includes(index) ? new CoveredLayer(path, mountpoint) : hostLayer(path),
+  const { lower, covered, mountpoint, upper, userxattr, redirectDir, index, uuid, fsync, acl, vanishes } = request;
+  const layers: HostLayer[] = lower.map((path, number) =>
+    covered.includes(number) ? new CoveredLayer(path, mountpoint) : openHostLayer(path),
   );
   const options: Parameters<typeof Overlay.open<'sync'>>[0] = { lower: layers };
   const opened = upper === undefined ? undefined : hostUpper(userxattr === undefined ? upper : { ...upper, userxattr });
-  if (opened !== undefined) options.upper = opened;
+  if (opened !== undefined) {
+    options.upper = opened;
+    if (uuid !== undefined) identifyUpper(uuid, opened, layers);
+    options.index = inodeIndex(index ?? 'auto');
+  }
   if (userxattr === true) options.xattrPrefix = 'user.overlay.';
   if (redirectDir !== undefined) options.redirectDir = redirectDir;
   if (fsync !== undefined) options.fsync = fsync;

@@ -84,11 +84,24 @@ const format: OptionGroup['options'] = {
     },
   ),
   userxattr: word('overlay attributes under "user.overlay." instead of "trusted.overlay."', { userxattr: true }),
-  index: onlyOff('no index of hard-linked files'),
+  index: withValue(
+    'on|off',
+    'lower files with several names stay one file when copied up (default: where the layers allow it)',
+    (settings, value) => {
+      settings.index = value.oneOf('on', 'off');
+    },
+  ),
   metacopy: onlyOff('a change of attributes copies the data too'),
   nfs_export: onlyOff('no file handles for NFS'),
   xino: idleValue('off|auto|on', 'inode numbers are unique whatever it says', (value) =>
     value.oneOf('off', 'auto', 'on'),
+  ),
+  uuid: withValue(
+    'null|off|auto|on',
+    'off: recorded file handles do without the UUID of their file system; auto, on: the upper gets one of its own',
+    (settings, value) => {
+      settings.uuid = value.oneOf('null', 'off', 'auto', 'on');
+    },
   ),
   static_nlink: word('directories have a link count of 1', { staticNlink: true }),
 };
@@ -234,7 +247,6 @@ export const refusedOptions: Readonly<Record<string, string>> = {
   squash_to_root: 'it is not supported yet',
   squash_to_uid: 'it is not supported yet',
   uidmapping: 'it is not supported yet',
-  uuid: 'it is not supported yet',
   verity: 'it is not supported yet',
   xattr_permissions: 'it is not supported yet',
 };

@@ -27,6 +27,13 @@ export interface MountSettings {
    * ("strict"); nothing, and `fsync` neither ("volatile").
    */
   fsync?: 'auto' | 'strict' | 'volatile';
+  /** Lower files with several names stay one file through copy-up. Default: where the layers allow it. */
+  index?: 'on' | 'off';
+  /**
+   * What file handles that the upper records say of their file system: its UUID, or nothing ("off", for layers on one file
+   * system alone). "on" and "auto" also give a new upper a UUID of its own, which the kernel shows in statfs.
+   */
+  uuid?: 'null' | 'off' | 'auto' | 'on';
   /** Directories have a link count of 1. */
   staticNlink?: boolean;
   /** POSIX ACLs are neither shown nor stored. */

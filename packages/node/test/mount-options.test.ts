@@ -53,7 +53,9 @@ const read: [text: string, settings: MountSettings][] = [
     'lowerdir=a,clone_fd,max_idle_threads=4,threaded=0,fast_ino=1,writeback=1,splice_move,kernel_cache',
     { lower: ['a'] },
   ],
-  ['lowerdir=a,transport=direct,index=off,metacopy=off,xino=auto', { lower: ['a'], transport: 'direct' }],
+  ['lowerdir=a,transport=direct,metacopy=off,xino=auto', { lower: ['a'], transport: 'direct' }],
+  ['lowerdir=a,index=on,uuid=off', { lower: ['a'], index: 'on', uuid: 'off' }],
+  ['lowerdir=a,index=off,uuid=auto,nfs_export=off', { lower: ['a'], index: 'off', uuid: 'auto' }],
   ['lowerdir=a,transport=fuse-native', { lower: ['a'], transport: 'libfuse' }],
 ];
 
@@ -81,7 +83,8 @@ const refused: [text: string, message: string][] = [
   ['timeout=soon', "option 'timeout' needs a number of seconds"],
   ['timeout=-1', "option 'timeout' needs a number of seconds"],
   ['redirect_dir=maybe', "option 'redirect_dir' must be one of on, off, follow, nofollow"],
-  ['index=on', "option 'index' must be one of off"],
+  ['index=maybe', "option 'index' must be one of on, off"],
+  ['uuid=yes', "option 'uuid' must be one of null, off, auto, on"],
   ['transport=fuse', "option 'transport' must be one of direct, libfuse, fuse-native"],
 ];
 
