@@ -22,6 +22,8 @@ export interface Limits {
   prefix: 'trusted.overlay.' | 'user.overlay.';
   /** Whether ordinary users call, too. */
   users: boolean;
+  /** Whether the lowest layer begins with files of several names. */
+  links: boolean;
   /** The longest sequence: long ones where a mount takes long. */
   length: number;
 }
@@ -208,6 +210,38 @@ function operation(limits: Limits): fc.Arbitrary<Sketch> {
   return fc.oneof({ arbitrary: anyAction, weight: 1 }, { arbitrary: asUser, weight: 1 });
 }
 
+/** One file, and others under the commonest names that are the same. */
+function linkedFiles(): fc.Arbitrary<TreeEntry[]> {
+  const entry = (path: string, node: TreeEntry['node'], mode: number): TreeEntry => ({
+    path,
+    node,
+    uid: 0,
+    gid: 0,
+    mtime: [1, mode],
+    xattrs: {},
+  });
+  return fc
+    .record({
+      mode: fc.constantFrom(0o644, 0o444, 0o4755),
+      type: fc.constantFrom('file', 'file', 'file', 'symlink', 'fifo'),
+      names: fc.shuffledSubarray(['a', 'b', 'c', 'a/a', 'b/a', 'b/b', 'c/c', 'd'], { minLength: 3, maxLength: 6 }),
+    })
+    .map(({ mode, type, names }) => {
+      const first = names[0] as string;
+      const chunks = [{ offset: 0, length: 100, fill: 7 }];
+      const node: TreeEntry['node'] =
+        type === 'file'
+          ? { type, mode, chunks, size: 0 }
+          : type === 'fifo'
+            ? { type, mode }
+            : { type: 'symlink', target: 'a' };
+      return [
+        entry(first, node, mode),
+        ...names.slice(1).map((path) => entry(path, { type: 'link', to: first }, mode)),
+      ];
+    });
+}
+
 function treeEntry(limits: Limits, position: 'bottom' | 'above'): fc.Arbitrary<TreeEntry> {
   const mode = modes(limits);
   const chunk = fc.record({ offset, length, fill });
@@ -256,8 +290,12 @@ function layers(limits: Limits): fc.Arbitrary<Layers> {
   const layer = (position: 'bottom' | 'above'): fc.Arbitrary<TreeEntry[]> =>
     fc.array(treeEntry(limits, position), { maxLength: 16, size: 'max' });
   return fc
-    .tuple(fc.array(layer('above'), { maxLength: 2, size: 'max' }), layer('bottom'))
-    .map(([above, bottom]) => [...above, bottom]);
+    .tuple(
+      fc.array(layer('above'), { maxLength: 2, size: 'max' }),
+      limits.links ? fc.array(linkedFiles(), { maxLength: 2 }) : fc.constant([]),
+      layer('bottom'),
+    )
+    .map(([above, linked, bottom]) => [...above, [...linked.flat(), ...bottom]]);
 }
 
 export function testCase(limits: Limits): fc.Arbitrary<Case> {

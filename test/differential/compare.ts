@@ -111,7 +111,7 @@ export class Comparison {
     const places: readonly [Place, Place] = [a, b];
     const lowersBefore = await this.#lowers(places);
     equalTrees(lowersBefore, this.#kinds, 'lower layers before');
-    const lowerLinks = hasLowerLinks(test);
+    const lowerLinks = hasLowerLinks(test, this.#flavours[0]);
 
     const phases = [...test.phases, []];
     for (const [i, operations] of phases.entries()) {

@@ -43,7 +43,9 @@ export function withoutLinkIdentity(object: Seen): void {
   object.ino = 'agrees';
 }
 
-export function hasLowerLinks({ layers, history }: Case): boolean {
+/** Whether lower files have several names that copy-up parts. */
+export function hasLowerLinks({ layers, history }: Case, { index, userxattr }: Flavour): boolean {
+  if (index === true && !userxattr) return false;
   return layers.flat().some(({ node }) => node.type === 'link') || history.some(({ op }) => op === 'link');
 }
 

@@ -68,10 +68,10 @@ respond<Requests>({
 });
 
 /**
- * Inode numbers of the lower objects. Those with several names get new ones when one of these is copied up; and with
+ * Inode numbers of the lower objects. Without an index, those with several names get new ones when one of these is copied up; with
  * userxattr, what is no file or directory can hold no `origin`, so that its number lasts only as long as it is cached.
  */
-function labels(roots: readonly string[], { userxattr }: Flavour): Map<number, string | undefined> {
+function labels(roots: readonly string[], { userxattr, index }: Flavour): Map<number, string | undefined> {
   const found = new Map<number, string | undefined>();
   roots.forEach((root, layer) => {
     const calls = new KernelCalls(root);
@@ -79,7 +79,8 @@ function labels(roots: readonly string[], { userxattr }: Flavour): Map<number, s
       const { ino, mode, nlink } = calls.stat(undefined, path);
       const isDir = (mode & S_IFMT) === S_IFDIR;
       const holdsOrigin = isDir || (mode & S_IFMT) === S_IFREG || !userxattr;
-      found.set(ino, holdsOrigin && (isDir || nlink === 1) ? `${layer}:${path}` : undefined);
+      const staysOne = isDir || nlink === 1 || index === true;
+      if (!found.has(ino)) found.set(ino, holdsOrigin && staysOne ? `${layer}:${path}` : undefined);
       if (!isDir) return;
       const handle = calls.open(undefined, path, { ...DIRECTORY }, 0);
       const entries = calls.freaddir(handle);

@@ -9,6 +9,7 @@ const experiments: [name: string, experiment: Omit<Experiment, 'kinds'>][] = [
   ['on a tmpfs', { flavour: redirects, on: 'tmpfs', runs: 500, limitMs: 30_000 }],
   ['on the disk', { flavour: redirects, on: 'disk', runs: 60, limitMs: 15_000 }],
   ['without redirects', { flavour: { userxattr: false, redirectDir: false }, on: 'tmpfs', runs: 100, limitMs: 10_000 }],
+  ['with an index', { flavour: { ...redirects, index: true }, on: 'tmpfs', runs: 200, limitMs: 20_000 }],
   ['with userxattr', { flavour: { userxattr: true, redirectDir: false }, on: 'tmpfs', runs: 100, limitMs: 10_000 }],
 ];
 

@@ -15,6 +15,7 @@ const experiments: [name: string, experiment: Omit<Experiment, 'kinds'>][] = [
     { flavour: { ...redirects, daemon: true }, on: 'disk', runs: 40, limitMs: 40_000 },
   ],
   ['without redirects', { flavour: { userxattr: false, redirectDir: false }, on: 'tmpfs', runs: 40, limitMs: 20_000 }],
+  ['with an index', { flavour: { ...redirects, index: true }, on: 'tmpfs', runs: 60, limitMs: 30_000 }],
   ['with userxattr', { flavour: { userxattr: true, redirectDir: false }, on: 'tmpfs', runs: 60, limitMs: 30_000 }],
 ];
 

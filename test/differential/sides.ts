@@ -1,5 +1,5 @@
 /** The file systems that are compared, as the driver (driver.ts) opens and closes them on a set of directories. */
-import { type Layer, Overlay, runSync, type UpperLayer } from '@ovl/core';
+import { inodeIndex, type Layer, Overlay, runSync, type UpperLayer } from '@ovl/core';
 import { hostLayer } from '../../packages/node/src/host-layer.js';
 import { hostUpper } from '../../packages/node/src/host-upper.js';
 import { mount, umount2 } from '../../packages/node/src/mount-syscalls.js';
@@ -22,6 +22,8 @@ export interface Flavour {
   userxattr: boolean;
   /** Kernel and ours alike; "userxattr" excludes it. */
   redirectDir: boolean;
+  /** Kernel and ours alike. */
+  index?: true;
   /** Ours: a daemon a mount, as for users. */
   daemon?: true;
 }
@@ -46,9 +48,9 @@ export function openSide(kind: SideKind, place: Place, flavour: Flavour): Opened
   }
 }
 
-function openKernel({ lower, upper, work, merged }: Place, { userxattr, redirectDir }: Flavour): Opened {
+function openKernel({ lower, upper, work, merged }: Place, { userxattr, redirectDir, index }: Flavour): Opened {
   const options = [`lowerdir=${lower.join(':')}`, `upperdir=${upper}`, `workdir=${work}`];
-  options.push('index=off', 'metacopy=off', 'xino=off');
+  options.push(`index=${index === true ? 'on' : 'off'}`, 'metacopy=off', 'xino=off');
   if (userxattr) options.push('userxattr');
   else options.push(`redirect_dir=${redirectDir ? 'on' : 'off'}`);
   mount('overlay', merged, 'overlay', 0, options.join(','));
@@ -62,7 +64,7 @@ function openKernel({ lower, upper, work, merged }: Place, { userxattr, redirect
   };
 }
 
-function openCore({ lower, upper, work }: Place, { userxattr, redirectDir }: Flavour): Opened {
+function openCore({ lower, upper, work }: Place, { userxattr, redirectDir, index }: Flavour): Opened {
   const layers: Layer<'sync'>[] = lower.map((path) => hostLayer(path));
   const top: UpperLayer<'sync'> = hostUpper({ upper, work, userxattr });
   const overlay = runSync(
@@ -70,6 +72,7 @@ function openCore({ lower, upper, work }: Place, { userxattr, redirectDir }: Fla
       lower: layers,
       upper: top,
       redirectDir: userxattr ? 'nofollow' : redirectDir ? 'on' : 'follow',
+      index: inodeIndex(index === true ? 'on' : 'off'),
     }),
   );
   const calls = new CoreCalls(overlay);
@@ -87,9 +90,17 @@ const builtModule = process.env.OVL_BUILT_NODE ?? '';
  */
 export async function serve({ lower, upper, work, merged }: Place, flavour: Flavour): Promise<() => Promise<void>> {
   const ovl = (await import(builtModule)) as MountModule;
-  const { userxattr, redirectDir, daemon } = flavour;
+  const { userxattr, redirectDir, index, daemon } = flavour;
   const redirects = userxattr ? 'nofollow' : redirectDir ? 'on' : 'follow';
-  const options = { lower, upper, work, mountpoint: merged, userxattr, redirectDir: redirects } as const;
+  const options = {
+    lower,
+    upper,
+    work,
+    mountpoint: merged,
+    userxattr,
+    redirectDir: redirects,
+    index: index === true ? 'on' : 'off',
+  } as const;
   const mounted = await ovl.mount({ ...options, foreground: daemon !== true });
   return async () => {
     await mounted.unmount();
