@@ -215,6 +215,26 @@ describe('ps and diff', () => {
     await expect(live()).rejects.toThrow('is not listed');
   });
 
+  test('ps --stats counts requests, and measures them where the mount was told to', async () => {
+    const requests = async (name: string): Promise<Map<string, { count: number; microseconds: number }>> => {
+      const { stdout } = await run('ps', '--stats', '--json');
+      const found = JSON.parse(stdout).find(({ mountpoint }: Live) => mountpoint === at(name));
+      return new Map(found.requests.map(({ request, ...figures }: { request: string }) => [request, figures]));
+    };
+    await mountQuietly('-o', 'lowerdir=lower', 'merged');
+    await mountQuietly('--stats', '-o', 'lowerdir=lower', 'other');
+    await shell('cat merged/file; cat merged/dir/inner; cat merged/file; ls merged/absent || true; cat other/file');
+    const counted = await requests('merged');
+    expect(counted.get('open')).toEqual({ count: 3, microseconds: 0 });
+    expect(counted.get('lookup')).toEqual({ count: 4, microseconds: 0 }); // each name once, the absent one too
+    const measured = await requests('other');
+    expect(measured.get('open')?.count).toBe(1);
+    expect(measured.get('open')?.microseconds).toBeGreaterThan(0);
+    const { stdout } = await run('ps', '--stats');
+    expect(stdout).toMatch(/merged\nREQUEST +COUNT\n(.*\n)*lookup +4\n/);
+    expect(stdout).toMatch(/other\nREQUEST +COUNT +µs EACH\n/);
+  });
+
   test('diff of a mount, and of the same layers by -o', async () => {
     await mountQuietly('-o', layers, 'merged');
     await shell('echo more >> merged/file; rm -r merged/dir; mkdir merged/new; printf 12345 > merged/new/five');

@@ -8,7 +8,7 @@ import { ExitCode, MountError } from './mount-error.js';
 import type { MountRequest } from './mount-request.js';
 import { mountAt, readMounts } from './mountinfo.js';
 import { startTime } from './processes.js';
-import { type MountRecord, register, unregister } from './registry.js';
+import { type MountRecord, register, unregister, writeCounts } from './registry.js';
 import { type TemporaryUpper, makeTemporaryUpper, removeTemporaryUpper } from './temporary.js';
 import { type Attachment, type MountServer, type ServeEvent, transportNamed } from './transport.js';
 import { Watchdog } from './watchdog.js';
@@ -71,11 +71,12 @@ class Control implements ServedMount {
   async start(): Promise<void> {
     const { attach, layers, transport } = this.#request;
     const upper = this.#temporary ?? layers.upper;
-    const toServe = { layers: { ...layers, upper }, log: this.#log };
+    const toServe = { layers: { ...layers, upper }, log: this.#log, stats: this.#request.stats };
     this.#server = transportNamed(transport).start(toServe, (event) => this.#events.put(event));
     const { userxattr } = await this.#events.next('opened');
     this.#attachment = this.#server.attach(attach);
     for (const signal of SIGNALS) process.on(signal, this.stop);
+    if (this.#server.counts !== undefined) process.on('SIGUSR2', this.#count);
     const { detachCommand } = this.#attachment;
     await this.#events.next('live');
     const mount = mountAt(readMounts(), attach.mountpoint);
@@ -106,6 +107,7 @@ class Control implements ServedMount {
       userxattr,
       since: new Date().toISOString(),
       transport,
+      counts: this.#server?.counts !== undefined,
     };
   }
 
@@ -139,6 +141,12 @@ class Control implements ServedMount {
     }, GRACE_MS).unref();
   };
 
+  /** Somebody wants to know what the mount has been asked. */
+  readonly #count = (): void => {
+    const counts = this.#server?.counts?.();
+    if (counts !== undefined && this.#recordFile !== undefined) writeCounts(this.#recordFile, counts);
+  };
+
   #detach(): void {
     for (const how of ['now', 'lazy'] as const) {
       try {
@@ -160,6 +168,7 @@ class Control implements ServedMount {
 
   async #cleanUp(): Promise<void> {
     for (const signal of SIGNALS) process.off(signal, this.stop);
+    process.off('SIGUSR2', this.#count);
     if (this.#recordFile !== undefined) unregister(this.#recordFile);
     this.#recordFile = undefined;
     await this.#watchdog?.dismiss();

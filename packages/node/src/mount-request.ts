@@ -17,6 +17,8 @@ export interface MountRequest {
   transport: TransportName;
   attach: AttachRequest;
   layers: LayerRequest;
+  /** Whether to measure the time that requests take. */
+  stats: boolean;
   /** The directory for a temporary upper, to be made by the daemon in it. */
   tmp: string | undefined;
 }
@@ -115,6 +117,7 @@ export function prepareMount(options: MountOptions): PreparedMount {
       xattrs: options.xattrs,
       owner: options.allow === 'root' ? (process.geteuid?.() ?? 0) : undefined,
     },
+    stats: options.stats === true,
     tmp: tmp?.path,
   };
   return {

@@ -2,11 +2,12 @@
 import { lstatSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RequestCount } from './fuse/request-counts.js';
 import { maySysAdmin, unmountByHelper, unmountDirectly } from './fuse/mount.js';
 import { ExitCode, MountError } from './mount-error.js';
 import { type Mount, isFuse, isOvl, mountAt, readMounts } from './mountinfo.js';
 import { startTime } from './processes.js';
-import { type MountRecord, readRecords } from './registry.js';
+import { type MountRecord, readRecords, takeCounts } from './registry.js';
 
 /** The live mounts of this user, oldest first. One that another mount hides, or another namespace has, is not among them. */
 export function listMounts(): MountRecord[] {
@@ -16,6 +17,22 @@ export function listMounts(): MountRecord[] {
       mounts.some((mount) => mount.device === device && mount.mountpoint === mountpoint),
     )
     .sort((a, b) => (a.since < b.since ? -1 : 1));
+}
+
+/**
+ * What a mount's server has been asked since it began, most often first. Undefined where it does not count (the libfuse
+ * transport), does not answer within `timeoutMs`, or has gone.
+ */
+export async function requestCounts(record: MountRecord, timeoutMs = 2000): Promise<RequestCount[] | undefined> {
+  const { id, pid, pidStart, counts } = record;
+  if (!counts || startTime(pid) !== pidStart) return undefined;
+  takeCounts(id);
+  process.kill(pid, 'SIGUSR2');
+  for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(5)) {
+    const answer = takeCounts(id);
+    if (answer !== undefined) return answer;
+  }
+  return undefined;
 }
 
 export interface UnmountOptions {

@@ -58,6 +58,8 @@ export interface MountSettings {
   nosymfollow?: boolean;
   /** Serve from this process until the unmount, instead of from a daemon. Sets the process's umask to 0. */
   foreground?: boolean;
+  /** Measure the time that requests take, too; they are always counted: see `requestCounts`. */
+  stats?: boolean;
   /** Foreground only: failures of ours, one a line. */
   log?: 'stderr';
   /** Default: "direct" on Linux, and "libfuse" where there is no such device. */

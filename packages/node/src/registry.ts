@@ -4,6 +4,7 @@
  */
 import { lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { RequestCount } from './fuse/request-counts.js';
 import type { TransportName } from './options.js';
 import { startTime } from './processes.js';
 
@@ -23,6 +24,8 @@ export interface MountRecord {
   /** ISO 8601. */
   since: string;
   transport: TransportName;
+  /** Whether the process tells what the mount has been asked when it gets SIGUSR2. */
+  counts: boolean;
 }
 
 /** Where records may be, best first. Root in a user namespace has no /run/ovl, and goes by the others. */
@@ -65,6 +68,37 @@ export function register(record: MountRecord): string {
 
 export function unregister(path: string): void {
   rmSync(path, { force: true });
+  rmSync(countsBeside(path), { force: true });
+}
+
+function countsBeside(path: string): string {
+  return path.replace(/\.json$/, '.counts');
+}
+
+/** Beside the record at `path`, for whoever asked. */
+export function writeCounts(path: string, counts: readonly RequestCount[]): void {
+  const target = countsBeside(path);
+  try {
+    writeFileSync(`${target}.new`, JSON.stringify(counts), { mode: 0o600 });
+    renameSync(`${target}.new`, target);
+  } catch {
+    // The directory is full or gone: whoever asked notices that there is no answer.
+  }
+}
+
+/** Takes the answer away: the next is a new one. */
+export function takeCounts(id: string): RequestCount[] | undefined {
+  for (const directory of directories().filter(isOurs)) {
+    const path = join(directory, `${id}.counts`);
+    try {
+      const counts = JSON.parse(readFileSync(path, 'utf8')) as RequestCount[];
+      rmSync(path, { force: true });
+      return counts;
+    } catch {
+      // Not here, or not yet.
+    }
+  }
+  return undefined;
 }
 
 /** Records whose process is alive. */

@@ -5,6 +5,7 @@
 import { writeSync } from 'node:fs';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { FsError } from '@ovl/core';
+import { RequestCounts } from './fuse/request-counts.js';
 import { Server } from './fuse/server.js';
 import { serve } from './fuse/session.js';
 import { openLayers, serverOptions } from './open-layers.js';
@@ -13,7 +14,12 @@ import type { ServeEvent, ServeRequest } from './transport.js';
 /** From the main thread. */
 export type ServeCommand = { kind: 'serve'; fd: number } | { kind: 'close' };
 
-function main(port: MessagePort, { layers, log }: ServeRequest): void {
+export interface ThreadRequest extends ServeRequest {
+  /** Of {@link RequestCounts}. */
+  counts: SharedArrayBuffer;
+}
+
+function main(port: MessagePort, { layers, log, stats, counts }: ThreadRequest): void {
   const post = (event: ServeEvent): void => port.postMessage(event);
   const failed = (what: string, error: unknown): void => {
     const message = `${what}: ${error instanceof Error ? error.message : String(error)}`;
@@ -30,7 +36,8 @@ function main(port: MessagePort, { layers, log }: ServeRequest): void {
       try {
         if (command.kind === 'serve') {
           begin();
-          serve(command.fd, server, { live: () => post({ kind: 'live' }) });
+          const statistics = { counts: new RequestCounts(counts), timed: stats };
+          serve(command.fd, server, { live: () => post({ kind: 'live' }) }, statistics);
         }
         server.close();
         post({ kind: 'ended' });
@@ -45,4 +52,4 @@ function main(port: MessagePort, { layers, log }: ServeRequest): void {
   }
 }
 
-if (parentPort !== null) main(parentPort, workerData as ServeRequest);
+if (parentPort !== null) main(parentPort, workerData as ThreadRequest);

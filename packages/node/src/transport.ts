@@ -2,6 +2,7 @@
  * How an overlay comes before the kernel: by the FUSE protocol, spoken directly over /dev/fuse on a thread of ours, or by
  * libfuse through the package fuse-native, in a process of its own, where there is no such device to speak to.
  */
+import type { RequestCount } from './fuse/request-counts.js';
 import { directTransport } from './fuse/thread.js';
 import { libfuseTransport } from './libfuse/process.js';
 import type { ExitCode } from './mount-error.js';
@@ -49,6 +50,8 @@ export interface Attachment {
 export interface ServeRequest {
   layers: LayerRequest;
   log: 'stderr' | undefined;
+  /** Whether to measure the time that requests take. */
+  stats: boolean;
 }
 
 /** What a server tells, in this order; "failed" may come in place of any. */
@@ -65,6 +68,8 @@ export interface MountServer {
   readonly exit: Promise<void>;
   /** Mounts, and has it serve. Throws MountError. */
   attach(request: AttachRequest): Attachment;
+  /** What it has been asked so far, where it counts that. */
+  counts?(): RequestCount[];
   /** Lets a server go that serves nothing. */
   dismiss(): void;
   /** Ends it whoever uses its mount. False if only the end of this process can. */

@@ -61,6 +61,7 @@ export const mountCommand: Command = {
     { name: 'tmp', help: 'an upper that vanishes at unmount' },
     { name: 'read-only', help: 'no changes, even with an upper' },
     { name: 'foreground', short: 'f', help: 'serve in this process until unmounted or interrupted' },
+    { name: 'stats', help: 'measure the time that requests take (ovl ps --stats shows it; they are always counted)' },
     { name: 'debug', short: 'd', help: 'as -f, and log what goes wrong to standard error' },
   ],
   sections,
@@ -103,6 +104,7 @@ function optionsOf(args: Arguments, mountpoint: string): MountOptions {
   if (args.has('tmp')) options.tmp = true;
   if (args.has('read-only')) options.readOnly = true;
   if (args.has('foreground') || args.has('debug')) options.foreground = true;
+  if (args.has('stats')) options.stats = true;
   if (args.has('debug')) options.log = 'stderr';
   if (options.tmp === true && options.upper !== undefined) {
     throw new UsageError('--tmp makes its own upper: leave out --upper or --tmp', 'mount');

@@ -1,5 +1,5 @@
 /** `ovl ps`: the live mounts. */
-import { listMounts } from '@ovl/node';
+import { listMounts, type MountRecord, type RequestCount, requestCounts } from '@ovl/node';
 import type { Command } from '../command.js';
 import { UsageError } from '../exit.js';
 import { printable, printJson, printLine, table } from '../print.js';
@@ -7,15 +7,22 @@ import { printable, printJson, printLine, table } from '../print.js';
 export const psCommand: Command = {
   name: 'ps',
   summary: 'list the mounts that are live',
-  usage: ['[--json]'],
+  usage: ['[--stats] [--json]'],
   description: 'Lists your mounts: mountpoint, daemon, since when, upper and lower layers (topmost first).',
-  options: [{ name: 'json', help: 'print an array of objects' }],
-  examples: [['ovl ps', 'a line for each mount']],
+  options: [
+    { name: 'stats', help: 'how many requests of each kind the kernel has sent (and their time: ovl mount --stats)' },
+    { name: 'json', help: 'print an array of objects' },
+  ],
+  examples: [
+    ['ovl ps', 'a line for each mount'],
+    ['ovl ps --stats', 'what each has been asked, to see what work costs'],
+  ],
   exitCodes: [],
   async run(args) {
     if (args.positionals.length > 0) throw new UsageError(`unexpected argument '${args.positionals[0]}'`, 'ps');
     const mounts = listMounts();
-    if (args.has('json')) printJson(mounts);
+    if (args.has('stats')) await printStats(mounts, args.has('json'));
+    else if (args.has('json')) printJson(mounts);
     else if (mounts.length > 0) {
       const rows = mounts.map(({ mountpoint, pid, since, upper, lower }) => [
         printable(mountpoint),
@@ -35,4 +42,21 @@ function age(since: string): string {
   if (seconds < 120) return `${seconds} s`;
   if (seconds < 7200) return `${Math.round(seconds / 60)} min`;
   return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`;
+}
+
+async function printStats(mounts: readonly MountRecord[], asJson: boolean): Promise<void> {
+  const counted = await Promise.all(mounts.map(async (mount) => ({ ...mount, requests: await requestCounts(mount) })));
+  if (asJson) printJson(counted);
+  else
+    printLine(counted.map(({ mountpoint, requests }) => `${printable(mountpoint)}\n${lines(requests)}`).join('\n\n'));
+}
+
+function lines(requests: readonly RequestCount[] | undefined): string {
+  if (requests === undefined) return 'does not tell';
+  const rows = requests.map(({ request, count, microseconds }) => [
+    request,
+    String(count),
+    microseconds === 0 ? '' : (microseconds / count).toFixed(1),
+  ]);
+  return table([['REQUEST', 'COUNT', requests.some(({ microseconds }) => microseconds > 0) ? 'µs EACH' : ''], ...rows]);
 }

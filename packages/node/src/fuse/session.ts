@@ -19,6 +19,7 @@ import {
   REPLY_BYTES,
 } from './protocol.js';
 import { Receiver } from './receive.js';
+import type { RequestCounts } from './request-counts.js';
 import { NO_REPLY, type Server } from './server.js';
 
 /**
@@ -54,8 +55,14 @@ export interface SessionEvents {
   live(): void;
 }
 
+export interface Statistics {
+  counts: RequestCounts;
+  /** Whether time is measured, which costs some. */
+  timed: boolean;
+}
+
 /** Serves until the file system is unmounted. Throws if the device fails otherwise. */
-export function serve(fd: number, server: Server, events: SessionEvents): void {
+export function serve(fd: number, server: Server, events: SessionEvents, statistics?: Statistics): void {
   const receiver = new Receiver(fd, server.wire.input);
   for (;;) {
     const length = receiver.next();
@@ -67,8 +74,17 @@ export function serve(fd: number, server: Server, events: SessionEvents): void {
     }
     if (server.wire.u32(Header.opcode) === Opcode.init) {
       if (negotiate(fd, server)) events.live();
-    } else answer(fd, server);
+    } else if (statistics === undefined) answer(fd, server);
+    else answerCounted(fd, server, statistics);
   }
+}
+
+function answerCounted(fd: number, server: Server, { counts, timed }: Statistics): void {
+  const opcode = server.wire.u32(Header.opcode); // before the next request overwrites it
+  counts.add(opcode);
+  const start = timed ? performance.now() : 0;
+  answer(fd, server);
+  if (timed) counts.took(opcode, performance.now() - start);
 }
 
 function answer(fd: number, server: Server): void {

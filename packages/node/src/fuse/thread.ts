@@ -1,10 +1,11 @@
 /** The direct transport: the device is opened and mounted from here, and a thread answers what comes from it. */
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
-import type { ServeCommand } from '../serve.js';
+import type { ServeCommand, ThreadRequest } from '../serve.js';
 import { close } from '../syscalls.js';
 import type { AttachRequest, Attachment, MountServer, ServeEvent, ServeRequest, Transport } from '../transport.js';
 import { openDevice } from './mount.js';
+import { type RequestCount, RequestCounts } from './request-counts.js';
 
 /**
  * Inodes are many and live as long as the kernel wants: with V8's default of 48 the collector copies them over and over.
@@ -20,10 +21,12 @@ export const directTransport: Transport = {
 class ServingThread implements MountServer {
   readonly exit: Promise<void>;
   readonly #thread: Worker;
+  readonly #counts: RequestCounts = new RequestCounts();
 
-  constructor(workerData: ServeRequest, listener: (event: ServeEvent) => void) {
+  constructor(request: ServeRequest, listener: (event: ServeEvent) => void) {
     // In MiB, from the start: what a walk leaves behind stays, and a smaller one would copy it several times.
     setFlagsFromString('--min-semi-space-size=4');
+    const workerData: ThreadRequest = { ...request, counts: this.#counts.memory };
     this.#thread = new Worker(new URL('./serve.js', import.meta.url), {
       workerData,
       execArgv: [], // not the process's own, which may be for its main script only (`-e`, `--input-type`)
@@ -44,6 +47,10 @@ class ServingThread implements MountServer {
     const { fd, ...mounted } = openDevice(request);
     this.#tell({ kind: 'serve', fd });
     return { ...mounted, release: () => close(fd) };
+  }
+
+  counts(): RequestCount[] {
+    return this.#counts.list();
   }
 
   dismiss(): void {
