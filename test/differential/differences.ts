@@ -30,6 +30,19 @@ export function reconcileLinks(a: unknown, b: unknown, lowerLinks: boolean): voi
   if (areDirectories ? a.nlink === 1 || b.nlink === 1 : lowerLinks && a.ino === undefined) a.nlink = b.nlink = 1;
 }
 
+/**
+ * When a file whose data was left below is opened for writing, the kernel's copy of the data moves its times. Ours leaves
+ * them, since nothing was written. Makes them equal.
+ */
+export function reconcileTimes(a: unknown, b: unknown, { metacopy }: Flavour): void {
+  if (metacopy !== true || !hasTime(a) || !hasTime(b) || !('size' in a)) return;
+  if (a.mtime === 'now' || b.mtime === 'now') a.mtime = b.mtime = 'now';
+}
+
+function hasTime(value: unknown): value is { mtime: string } {
+  return typeof value === 'object' && value !== null && 'mtime' in value;
+}
+
 function hasLinks(value: unknown): value is { nlink: number; ino?: string } {
   return typeof value === 'object' && value !== null && 'nlink' in value;
 }
@@ -50,9 +63,8 @@ export function hasLowerLinks({ layers, history }: Case, { index, userxattr }: F
 }
 
 /**
- * The operation behind which nothing is compared any more, if there is one: a rename that failed because its redirect would
- * have been too long. The kernel has then also replaced an empty target by an opaque directory, with an inode number of its
- * own.
+ * The operation behind which nothing is compared any more, if there is one: a rename that fails in the kernel because its
+ * redirect would be too long, and that ours carries out by a deep copy-up.
  */
 export function lastComparable(results: readonly Result[], { redirectDir }: Flavour): number | undefined {
   if (!redirectDir) return undefined;

@@ -68,10 +68,11 @@ respond<Requests>({
 });
 
 /**
- * Inode numbers of the lower objects. Without an index, those with several names get new ones when one of these is copied up; with
- * userxattr, what is no file or directory can hold no `origin`, so that its number lasts only as long as it is cached.
+ * Inode numbers of the lower objects. Without an index, those with several names get new ones when one of these is copied
+ * up; with userxattr, what is no file or directory can hold no `origin`, so that its number lasts only as long as it is
+ * cached. Of a directory of the upper alone, ours goes by its `origin`, the kernel does not.
  */
-function labels(roots: readonly string[], { userxattr, index }: Flavour): Map<number, string | undefined> {
+function labels(roots: readonly string[], { userxattr, index, deepMoves }: Flavour): Map<number, string | undefined> {
   const found = new Map<number, string | undefined>();
   roots.forEach((root, layer) => {
     const calls = new KernelCalls(root);
@@ -79,7 +80,7 @@ function labels(roots: readonly string[], { userxattr, index }: Flavour): Map<nu
       const { ino, mode, nlink } = calls.stat(undefined, path);
       const isDir = (mode & S_IFMT) === S_IFDIR;
       const holdsOrigin = isDir || (mode & S_IFMT) === S_IFREG || !userxattr;
-      const staysOne = isDir || nlink === 1 || index === true;
+      const staysOne = isDir ? deepMoves !== true : nlink === 1 || index === true;
       if (!found.has(ino)) found.set(ino, holdsOrigin && staysOne ? `${layer}:${path}` : undefined);
       if (!isDir) return;
       const handle = calls.open(undefined, path, { ...DIRECTORY }, 0);

@@ -10,6 +10,12 @@ const experiments: [name: string, experiment: Omit<Experiment, 'kinds'>][] = [
   ['on the disk', { flavour: redirects, on: 'disk', runs: 60, limitMs: 15_000 }],
   ['without redirects', { flavour: { userxattr: false, redirectDir: false }, on: 'tmpfs', runs: 100, limitMs: 10_000 }],
   ['with an index', { flavour: { ...redirects, index: true }, on: 'tmpfs', runs: 200, limitMs: 20_000 }],
+  ['leaving data below', { flavour: { ...redirects, metacopy: true }, on: 'tmpfs', runs: 200, limitMs: 15_000 }],
+  ['by deep copy-up', { flavour: { ...redirects, deepMoves: true }, on: 'tmpfs', runs: 100, limitMs: 10_000 }],
+  [
+    'leaving data below, with an index',
+    { flavour: { ...redirects, metacopy: true, index: true }, on: 'tmpfs', runs: 100, limitMs: 10_000 },
+  ],
   ['with userxattr', { flavour: { userxattr: true, redirectDir: false }, on: 'tmpfs', runs: 100, limitMs: 10_000 }],
 ];
 

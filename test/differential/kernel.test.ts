@@ -16,6 +16,7 @@ const experiments: [name: string, experiment: Omit<Experiment, 'kinds'>][] = [
   ],
   ['without redirects', { flavour: { userxattr: false, redirectDir: false }, on: 'tmpfs', runs: 40, limitMs: 20_000 }],
   ['with an index', { flavour: { ...redirects, index: true }, on: 'tmpfs', runs: 60, limitMs: 30_000 }],
+  ['leaving data below', { flavour: { ...redirects, metacopy: true }, on: 'tmpfs', runs: 40, limitMs: 20_000 }],
   ['with userxattr', { flavour: { userxattr: true, redirectDir: false }, on: 'tmpfs', runs: 60, limitMs: 30_000 }],
 ];
 

@@ -1,5 +1,5 @@
 /** The file systems that are compared, as the driver (driver.ts) opens and closes them on a set of directories. */
-import { inodeIndex, type Layer, Overlay, runSync, type UpperLayer } from '@ovl/core';
+import { deepCopyUp, inodeIndex, type Layer, metacopies, Overlay, runSync, type UpperLayer } from '@ovl/core';
 import { hostLayer } from '../../packages/node/src/host-layer.js';
 import { hostUpper } from '../../packages/node/src/host-upper.js';
 import { mount, umount2 } from '../../packages/node/src/mount-syscalls.js';
@@ -24,6 +24,10 @@ export interface Flavour {
   redirectDir: boolean;
   /** Kernel and ours alike. */
   index?: true;
+  /** Kernel and ours: changes of attributes leave data below. Takes `redirectDir`. */
+  metacopy?: true;
+  /** Ours, "core" only: no redirect is recorded, whatever is renamed is copied up whole. */
+  deepMoves?: true;
   /** Ours: a daemon a mount, as for users. */
   daemon?: true;
 }
@@ -48,9 +52,10 @@ export function openSide(kind: SideKind, place: Place, flavour: Flavour): Opened
   }
 }
 
-function openKernel({ lower, upper, work, merged }: Place, { userxattr, redirectDir, index }: Flavour): Opened {
-  const options = [`lowerdir=${lower.join(':')}`, `upperdir=${upper}`, `workdir=${work}`];
-  options.push(`index=${index === true ? 'on' : 'off'}`, 'metacopy=off', 'xino=off');
+function openKernel({ lower, upper, work, merged }: Place, flavour: Flavour): Opened {
+  const { userxattr, redirectDir, index, metacopy } = flavour;
+  const options = [`lowerdir=${lower.join(':')}`, `upperdir=${upper}`, `workdir=${work}`, 'xino=off'];
+  options.push(`index=${index === true ? 'on' : 'off'}`, `metacopy=${metacopy === true ? 'on' : 'off'}`);
   if (userxattr) options.push('userxattr');
   else options.push(`redirect_dir=${redirectDir ? 'on' : 'off'}`);
   mount('overlay', merged, 'overlay', 0, options.join(','));
@@ -64,7 +69,8 @@ function openKernel({ lower, upper, work, merged }: Place, { userxattr, redirect
   };
 }
 
-function openCore({ lower, upper, work }: Place, { userxattr, redirectDir, index }: Flavour): Opened {
+function openCore({ lower, upper, work }: Place, flavour: Flavour): Opened {
+  const { userxattr, redirectDir, index, metacopy, deepMoves } = flavour;
   const layers: Layer<'sync'>[] = lower.map((path) => hostLayer(path));
   const top: UpperLayer<'sync'> = hostUpper({ upper, work, userxattr });
   const overlay = runSync(
@@ -73,6 +79,9 @@ function openCore({ lower, upper, work }: Place, { userxattr, redirectDir, index
       upper: top,
       redirectDir: userxattr ? 'nofollow' : redirectDir ? 'on' : 'follow',
       index: inodeIndex(index === true ? 'on' : 'off'),
+      deepCopyUp,
+      metacopy: metacopies(metacopy === true ? 'make' : 'refuse'),
+      ...(deepMoves === true ? { redirectMax: 0 } : {}),
     }),
   );
   const calls = new CoreCalls(overlay);
@@ -90,7 +99,7 @@ const builtModule = process.env.OVL_BUILT_NODE ?? '';
  */
 export async function serve({ lower, upper, work, merged }: Place, flavour: Flavour): Promise<() => Promise<void>> {
   const ovl = (await import(builtModule)) as MountModule;
-  const { userxattr, redirectDir, index, daemon } = flavour;
+  const { userxattr, redirectDir, index, metacopy, daemon } = flavour;
   const redirects = userxattr ? 'nofollow' : redirectDir ? 'on' : 'follow';
   const options = {
     lower,
@@ -100,6 +109,7 @@ export async function serve({ lower, upper, work, merged }: Place, flavour: Flav
     userxattr,
     redirectDir: redirects,
     index: index === true ? 'on' : 'off',
+    metacopy: metacopy === true ? 'on' : 'off',
   } as const;
   const mounted = await ovl.mount({ ...options, foreground: daemon !== true });
   return async () => {

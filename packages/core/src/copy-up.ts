@@ -8,18 +8,21 @@ import { FsError, isFsError } from './errors.js';
 import { encodeOrigin, isPrivateXattr, OVERRIDE_XATTRS, xattrText } from './format.js';
 import type { Inode, Real, Stack } from './inode.js';
 import type { LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from './layer.js';
-import { dataOf, overridden } from './lookup.js';
+import { overridden } from './lookup.js';
 import { maybe, type Operation, wait } from './run.js';
 
 const BUFFER_SIZE = 1 << 20;
 
 /**
- * Gives `inode` an object in the upper layer, its directories first. `length` bounds the bytes copied, for a caller that
- * truncates next: the file appears at that length. Throws EROFS without an upper.
+ * Gives `inode` an object in the upper layer, its directories first. Of a file's data, that takes all; at most as many
+ * bytes as `wanted` says, for a caller that truncates next: the file appears at that length; or for "metadata" none, where
+ * it can stay below. Throws EROFS without an upper.
  */
-export function* copyUp(stack: Stack, inode: Inode, length?: number): Operation<LayerNode> {
+export function* copyUp(stack: Stack, inode: Inode, wanted: number | 'metadata' = Infinity): Operation<LayerNode> {
   if (inode.upper !== undefined) {
     yield* maybe(stack.index?.nameInUpper(inode));
+    if (wanted === 'metadata' || !isRegular(inode.type)) return inode.upper;
+    yield* dataOf(stack, inode);
     return inode.data === undefined ? inode.upper : yield* inode.lock.hold(completeMetacopy(stack, inode));
   }
   stack.writable();
@@ -27,18 +30,21 @@ export function* copyUp(stack: Stack, inode: Inode, length?: number): Operation<
   for (let at: Inode | undefined = inode; at !== undefined && at.upper === undefined; at = at.dentry?.dir)
     chain.push(at);
   for (const next of chain.reverse()) {
-    if (next.upper === undefined) yield* next.lock.hold(copyUpOne(stack, next, next === inode ? length : undefined));
+    if (next.upper === undefined) yield* next.lock.hold(copyUpOne(stack, next, next === inode ? wanted : Infinity));
   }
-  return (inode.upper as LayerNode | undefined) ?? (yield* copyUp(stack, inode, length)); // renamed meanwhile: once more
+  // Once more if it was renamed meanwhile, or somebody else's copy-up was in flight who wanted less.
+  return yield* copyUp(stack, inode, wanted);
 }
 
-/** As {@link copyUp}. A metacopy, whose data is found by its name, gets the data before its name changes. */
-export function* copyUpWhole(stack: Stack, inode: Inode): Operation<LayerNode> {
-  if (inode.upper !== undefined && isRegular(inode.type)) yield* dataOf(stack, inode);
-  return yield* copyUp(stack, inode);
+/** As {@link copyUp}, for an inode that is to get another name: data is found by name, or by where a record says it was. */
+export function* copyUpToMove(stack: Stack, inode: Inode): Operation<LayerNode> {
+  const node = yield* copyUp(stack, inode, 'metadata');
+  yield* dataOf(stack, inode);
+  const mayStay = inode.data === undefined || stack.metacopies?.canRecordPlace(stack, inode) === true;
+  return mayStay ? node : yield* copyUp(stack, inode);
 }
 
-function* copyUpOne(stack: Stack, inode: Inode, length: number | undefined): Operation<void> {
+function* copyUpOne(stack: Stack, inode: Inode, wanted: number | 'metadata'): Operation<void> {
   if (inode.upper !== undefined) return; // somebody else's copy-up was in flight
   const upper = stack.writable();
   const { layer, node, index } = stack.real(inode);
@@ -53,13 +59,15 @@ function* copyUpOne(stack: Stack, inode: Inode, length: number | undefined): Ope
   let linked = false;
   try {
     // Data before attributes: a write clears file capabilities and set-id bits.
-    if (isRegular(attributes.mode))
-      yield* copyData(stack, inode, staged.node, Math.min(attributes.size, length ?? Infinity));
+    const left = isRegular(attributes.mode)
+      ? yield* copyData(stack, inode, staged.node, attributes.size, wanted)
+      : undefined;
     yield* copyXattrs(stack, { layer: index, node }, staged.node);
     const origin = brokenLink ? undefined : yield* recordOrigin(stack, { layer: index, node }, staged.node);
+    if (left !== undefined) yield* wait(upper.setxattr(staged.node, `${stack.prefix}metacopy`, left.mark));
     yield* restoreAttributes(upper, staged.node, attributes);
     if (stack.fsync === 'strict') yield* syncObject(upper, staged.node, attributes.mode);
-    linked = yield* stack.namespace.hold(linkCopy(stack, inode, staged.node, origin));
+    linked = yield* stack.namespace.hold(linkCopy(stack, inode, staged.node, origin, left?.data));
     inode.hasOrigin = origin !== undefined;
   } finally {
     if (!linked && inode.upper !== staged.node) yield* wait(upper.discard(staged.node));
@@ -77,11 +85,18 @@ function stagingMode(mode: number): number {
 }
 
 /** The commit: under the namespace lock, since the inode may have been renamed or removed while its data was copied. */
-function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, origin: Uint8Array | undefined): Operation<boolean> {
+function* linkCopy(
+  stack: Stack,
+  inode: Inode,
+  node: LayerNode,
+  origin: Uint8Array | undefined,
+  data: Real | undefined,
+): Operation<boolean> {
   const { dentry } = inode;
-  if (yield* maybe(stack.index?.arrive(inode, node, origin))) return true;
+  if (yield* maybe(stack.index?.arrive(inode, node, origin, data))) return true;
   if (dentry === undefined) {
-    inode.data = undefined;
+    inode.data = data;
+    if (data === undefined) inode.whole = node;
     inode.upper = node; // no name any more: stays staged, for those who have it open
     inode.staged = 'copy';
     return true;
@@ -93,7 +108,8 @@ function* linkCopy(stack: Stack, inode: Inode, node: LayerNode, origin: Uint8Arr
   const before = yield* wait(upper.getattr(dir.upper));
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: dir.upper, name }, over: 'nothing' }));
   inode.upper = node;
-  inode.data = undefined; // a metacopy's data came along
+  inode.data = data; // undefined unless the data stayed where it was
+  if (data === undefined) inode.whole = node;
   nameCopied(dir, name, inode);
   yield* restoreTimes(upper, dir.upper, before);
   return true;
@@ -119,7 +135,10 @@ export function* restoreTimes(upper: UpperLayer, dir: LayerNode, before: Attribu
   }
 }
 
-function times(attributes: Attributes): { atime: { sec: number; nsec: number }; mtime: { sec: number; nsec: number } } {
+export function times(attributes: Attributes): {
+  atime: { sec: number; nsec: number };
+  mtime: { sec: number; nsec: number };
+} {
   return {
     atime: { sec: attributes.atimeSec, nsec: attributes.atimeNsec },
     mtime: { sec: attributes.mtimeSec, nsec: attributes.mtimeNsec },
@@ -144,13 +163,26 @@ function* syncObject(upper: UpperLayer, node: LayerNode, mode: number): Operatio
   }
 }
 
-function* copyData(stack: Stack, inode: Inode, target: LayerNode, length: number): Operation<void> {
-  if (length === 0) return;
-  const source = yield* dataOf(stack, inode);
-  yield* copyBytes(stack, source, target, length);
+/** Returns where the data is and what has to say so, if it stays below. */
+function* copyData(
+  stack: Stack,
+  inode: Inode,
+  target: LayerNode,
+  size: number,
+  wanted: number | 'metadata',
+): Operation<{ data: Real; mark: Uint8Array } | undefined> {
+  const length = wanted === 'metadata' ? size : Math.min(size, wanted);
+  if (length === 0) return undefined;
+  const data = yield* dataOf(stack, inode);
+  const { metacopies } = stack;
+  const mark = wanted === 'metadata' && metacopies !== undefined ? yield* metacopies.mark(stack, data) : undefined;
+  if (mark === undefined) yield* copyBytes(stack, data, target, length);
+  else yield* wait(stack.writable().setattr(target, { size }));
+  return mark === undefined ? undefined : { data, mark };
 }
 
-function* copyBytes(stack: Stack, source: Real, target: LayerNode, length: number): Operation<void> {
+/** Copies the first `length` bytes and makes them durable. */
+export function* copyBytes(stack: Stack, source: Real, target: LayerNode, length: number): Operation<void> {
   const upper = stack.writable();
   const from = yield* wait(stack.layer(source.layer).open(source.node));
   try {
@@ -229,7 +261,7 @@ function* copyXattrs(stack: Stack, from: Real, to: LayerNode): Operation<void> {
   }
 }
 
-function* recordOrigin(stack: Stack, real: Real, target: LayerNode): Operation<Uint8Array | undefined> {
+export function* recordOrigin(stack: Stack, real: Real, target: LayerNode): Operation<Uint8Array | undefined> {
   const layer = stack.layer(real.layer);
   const handle = layer.fileHandle === undefined ? undefined : yield* wait(layer.fileHandle(real.node));
   if (handle === undefined) return undefined;
@@ -251,16 +283,25 @@ export function* markImpure(stack: Stack, dir: Inode): Operation<void> {
   dir.impure = true;
 }
 
-/** A metacopy file gets its data before the first write; until the mark is removed, a crash leaves the old view. */
+/** A metacopy gets its data before the first write. */
 function* completeMetacopy(stack: Stack, inode: Inode): Operation<LayerNode> {
-  const upper = stack.writable();
   const node = inode.upper as LayerNode;
-  const source = inode.data;
-  if (source === undefined || source.node === node) return node;
-  const before = yield* wait(upper.getattr(node));
-  yield* copyBytes(stack, source, node, before.size);
-  yield* wait(upper.setattr(node, { mode: before.mode & 0o7777, ...times(before) }));
-  yield* wait(upper.removexattr(node, `${stack.prefix}metacopy`));
+  if (inode.data === undefined || stack.metacopies === undefined) return node;
+  yield* stack.metacopies.complete(stack, node, inode.data);
   inode.data = undefined;
+  inode.whole = node;
   return node;
+}
+
+/** Where a regular file's data is; see {@link Metacopies.find}. */
+export function* dataOf(stack: Stack, inode: Inode): Operation<Real> {
+  if (inode.data !== undefined) return inode.data;
+  const { layer, node, index } = stack.real(inode);
+  const own: Real = { layer: index, node };
+  if (inode.whole === node || !isRegular(inode.type)) return own;
+  const mark = yield* wait(layer.getxattr(node, `${stack.prefix}metacopy`));
+  if (mark === undefined) inode.whole = node;
+  else if (stack.metacopies === undefined) throw new FsError('EPERM', { syscall: 'metacopy' });
+  else inode.data = yield* stack.metacopies.find(stack, inode, own, mark);
+  return inode.data ?? own;
 }

@@ -4,10 +4,10 @@
  */
 import type { Permissions } from './acl.js';
 import { isDirectory, S_IFCHR, S_IFLNK, S_IFMT, S_ISGID } from './attributes.js';
-import { copyUp, copyUpWhole, markImpure } from './copy-up.js';
+import { copyUp, copyUpToMove, markImpure } from './copy-up.js';
 import { FsError } from './errors.js';
 import { meaningOfName, xattrText } from './format.js';
-import type { Inode, Stack } from './inode.js';
+import type { Inode, Metacopies, Stack } from './inode.js';
 import type { LayerNode, NewObject, Occupant } from './layer.js';
 import { getattr, list, lookup } from './lookup.js';
 import { byteLength, SYMLINK_MAX } from './names.js';
@@ -56,6 +56,7 @@ function* create(stack: Stack, dir: Inode, name: string, object: Creation): Oper
 
   const { attributes } = found;
   const inode = stack.newInode(attributes.mode, stack.presentIno(attributes.dev, attributes.ino), found.node, []);
+  inode.whole = found.node;
   if (isDir) {
     inode.opaque = opaque;
     inode.listing = new Map();
@@ -71,7 +72,7 @@ export function* linkObject(stack: Stack, inode: Inode, dir: Inode, name: string
   if (inode.isDirectory) throw new FsError('EPERM', { syscall: 'link', path: name });
   yield* checkNamed(stack, inode, name);
   yield* copyUp(stack, dir);
-  yield* copyUpWhole(stack, inode);
+  yield* copyUpToMove(stack, inode);
   return yield* stack.namespace.hold(link(stack, inode, dir, name));
 }
 
@@ -83,6 +84,7 @@ function* link(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<
   yield* checkNamed(stack, inode, name);
   if (inode.hasOrigin) yield* markImpure(stack, dir);
   yield* maybe(stack.index?.record(inode));
+  if (inode.data !== undefined) yield* (stack.metacopies as Metacopies).recordPlace(stack, inode);
   const over = whiteoutAt(dir, name);
   const before = yield* wait(upper.getattr(node)); // all that may fail comes first: the name is there or it is not
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: parent, name }, over }));

@@ -3,11 +3,10 @@
  * soon as there is one, and every handle outlives unlink and rename.
  */
 import { isDirectory, isRegular, isSymlink } from './attributes.js';
-import { copyUp } from './copy-up.js';
+import { copyUp, dataOf } from './copy-up.js';
 import { FsError } from './errors.js';
 import type { Inode, Stack } from './inode.js';
 import type { AllocateMode, LayerFile, LayerNode, UpperFile } from './layer.js';
-import { dataOf } from './lookup.js';
 import { type Operation, wait } from './run.js';
 import { setattr } from './setattr.js';
 
@@ -44,7 +43,6 @@ export function* openFile(stack: Stack, inode: Inode, flags: OpenFlags): Operati
       const file = yield* wait(stack.layer(source.layer).open(source.node));
       return { inode, flags, file, node: source.node, writable: undefined };
     }
-    if (inode.upper !== undefined) yield* dataOf(stack, inode);
     const node = yield* copyUp(stack, inode);
     const file = yield* wait(stack.writable().openWritable(node));
     return { inode, flags, file, node, writable: file };

@@ -16,7 +16,7 @@ import {
 } from './attributes.js';
 import { makedev } from './attributes.js';
 import { FsError } from './errors.js';
-import type { FileHandle } from './layer.js';
+import type { FileHandle, VerityDigest } from './layer.js';
 import { byteLength, decodeName, encodeName } from './names.js';
 
 /** Namespace of overlay attributes in one mount. */
@@ -159,12 +159,22 @@ export function unescapeXattr(name: string, prefix: XattrPrefix): string | undef
   return name.startsWith(nested) ? prefix + name.slice(nested.length) : undefined;
 }
 
-/** Whether a metacopy attribute is well formed. The kernel answers EIO for 1–3 bytes. */
-export function isMetacopy(value: Uint8Array | undefined): boolean {
-  if (value === undefined) return false;
-  if (value.length === 0) return true;
-  if (value.length < 4 || value[0] !== 0) throw new FsError('EIO', { syscall: 'metacopy' });
-  return true;
+const METACOPY_HEADER = 4;
+
+/** The digest in a metacopy attribute, or undefined where it has none. Throws EIO where the kernel does. */
+export function decodeMetacopy(value: Uint8Array): VerityDigest | undefined {
+  if (value.length === 0) return undefined;
+  if (value.length < METACOPY_HEADER || value[0] !== 0 || value[1] !== value.length)
+    throw new FsError('EIO', { syscall: 'metacopy' });
+  const algorithm = value[3] as number;
+  return algorithm === 0 ? undefined : { algorithm, bytes: value.slice(METACOPY_HEADER) };
+}
+
+/** The value of a metacopy attribute. */
+export function encodeMetacopy(digest: VerityDigest | undefined): Uint8Array {
+  if (digest === undefined) return new Uint8Array(0);
+  const { algorithm, bytes } = digest;
+  return Uint8Array.of(0, METACOPY_HEADER + bytes.length, 0, algorithm, ...bytes);
 }
 
 const HANDLE_MAGIC = 0xfb;

@@ -34,6 +34,7 @@ export {
 } from './attributes.js';
 export { copyRange } from './copy-range.js';
 export type { Creation } from './create.js';
+export { deepCopyUp } from './deep-copy-up.js';
 export { type Change, diff, type DiffOptions } from './diff.js';
 export { codeOf, type ErrorCode, type ErrorContext, errnoOf, FsError, isFsError } from './errors.js';
 export type { OpenFlags, OpenHandle } from './file.js';
@@ -55,7 +56,9 @@ export type {
   Place,
   UpperFile,
   UpperLayer,
+  VerityDigest,
 } from './layer.js';
+export { metacopies, type MetacopyMode } from './metacopy.js';
 export { MemoryLayer, type MemoryLayerOptions, memoryLayer, MemoryObject, type MemoryTree } from './memory.js';
 export { byteLength, checkName, decodeName, encodeName, NAME_MAX, SYMLINK_MAX } from './names.js';
 export { type Entry, Overlay } from './overlay.js';
@@ -64,3 +67,4 @@ export type { DirectoryEntry } from './readdir.js';
 export type { RenameFlag } from './rename.js';
 export { createTmpfile } from './tmpfile.js';
 export { type Answer, type Mode, type Operation, runAsync, runSync, wait } from './run.js';
+export { verity } from './verity.js';

@@ -264,7 +264,7 @@ class Index implements InodeIndex {
   }
 
   /** The count is stored before the copy can be seen, and says what it said before. */
-  *arrive(inode: Inode, node: LayerNode, origin: Uint8Array | undefined): Operation<boolean> {
+  *arrive(inode: Inode, node: LayerNode, origin: Uint8Array | undefined, data: Real | undefined): Operation<boolean> {
     const { union, dentry } = inode;
     if (union === undefined || union.nlink === 0) return false;
     if (origin === undefined) throw new FsError('EIO', { syscall: 'copy-up' });
@@ -275,7 +275,8 @@ class Index implements InodeIndex {
     yield* wait(this.#upper.commit({ kind: 'link', node, to: { dir: this.#dir, name }, over: 'nothing' }));
     this.#used = true;
     inode.upper = node;
-    inode.data = undefined; // a metacopy's data came along
+    inode.data = data;
+    if (data === undefined) inode.whole = node;
     inode.hasOrigin = true;
     union.entry = name;
     union.offset = offset;
@@ -294,7 +295,7 @@ class Index implements InodeIndex {
     const { union } = inode;
     if (union === undefined) return;
     const stack = this.#stack;
-    if (inode.upper === undefined) yield* copyUp(stack, inode);
+    if (inode.upper === undefined) yield* copyUp(stack, inode, 'metadata');
     if (stack.inUpper(inode, dir, name)) return;
     yield* copyUp(stack, dir);
     yield* stack.namespace.hold(this.#addName(inode, union, dir, name));

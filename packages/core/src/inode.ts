@@ -6,8 +6,8 @@
 import type { InheritPermissions } from './acl.js';
 import { type Attributes, isDirectory, S_IFMT } from './attributes.js';
 import { FsError } from './errors.js';
-import type { XattrPrefix } from './format.js';
-import type { Found, Layer, LayerNode, UpperLayer } from './layer.js';
+import { REDIRECT_MAX, type XattrPrefix } from './format.js';
+import type { Found, Layer, LayerNode, UpperLayer, VerityDigest } from './layer.js';
 import { Mutex } from './lock.js';
 import type { Listed, Whiteout } from './merge.js';
 import type { Entry } from './overlay.js';
@@ -16,16 +16,26 @@ import type { Mode, Operation } from './run.js';
 export interface OverlayOptions<M extends Mode = Mode> {
   /** Read-only layers, topmost first. Any number. */
   lower: readonly Layer<M>[];
+  /** Layers below these that only lend the data of files: metacopies lead into them by absolute redirects. */
+  dataOnly?: readonly Layer<M>[];
   /** The writable layer. Without one the overlay is read-only. */
   upper?: UpperLayer<M>;
   /**
    * Whether a lower directory may be renamed by recording its old name ("on"), or the rename is refused with EXDEV while
-   * recorded ones are still followed ("follow"), or they are ignored too ("nofollow"). Default "on"; with attributes under
-   * "user.overlay." "follow", for the kernel would not read there what "on" records ("User xattr").
+   * recorded ones are still followed ("follow"), or met with EPERM ("nofollow"). Default "on"; with attributes under
+   * "user.overlay.", which anybody can write, none is recorded and none followed ("User xattr").
    */
   redirectDir?: 'on' | 'follow' | 'nofollow';
   /** Where overlay attributes are read without an upper. Default "trusted.overlay.". */
   xattrPrefix?: XattrPrefix;
+  /** Files whose data is below: pass `metacopies(…)`. Without it, reading one is EPERM. */
+  metacopy?: Metacopies;
+  /** Checks data below against digests: pass `verity('on')` or `verity('require')`. */
+  verity?: Verity;
+  /** Longest redirect recorded, in bytes; the kernel's module parameter of that name. Default 256. */
+  redirectMax?: number;
+  /** Moves directories whose new place no redirect can tell; without it that is EXDEV. Pass `deepCopyUp` for it. */
+  deepCopyUp?: DeepCopyUp;
   /**
    * What copy-up makes durable before its result is visible: a file's data ("auto", the default), files and directories
    * with their attributes ("strict"), or nothing ("volatile").
@@ -56,8 +66,11 @@ export interface InodeIndex {
   unionOf(found: Found, origin: Origin): Operation<{ union: Union; node: LayerNode } | undefined>;
   /** Makes sure that the upper has a name of a copied-up object, too, where one is known. */
   nameInUpper(inode: Inode): Operation<void>;
-  /** Gives a staged copy its entry, and its known name in the upper. False if it is none of the index's. Under the namespace lock. */
-  arrive(inode: Inode, node: LayerNode, origin: Uint8Array | undefined): Operation<boolean>;
+  /**
+   * Gives a staged copy its entry, and its known name in the upper; `data` is where its data stayed. False if it is none of
+   * the index's. Under the namespace lock.
+   */
+  arrive(inode: Inode, node: LayerNode, origin: Uint8Array | undefined, data: Real | undefined): Operation<boolean>;
   /** Gives the upper a name that a lower layer has, so that its loss takes one from the count in the same step. */
   linkUp(inode: Inode, dir: Inode, name: string): Operation<void>;
   /** As {@link linkUp}, before the name is removed or replaced: which is possible even where there is no room for a copy. */
@@ -92,6 +105,32 @@ export interface Union {
   entry: string | undefined;
   /** `nlink` less that of the upper object, once this is what the upper object records. */
   offset: number | undefined;
+}
+
+/** See `deep-copy-up.ts`. */
+export type DeepCopyUp = (stack: Stack, dir: Inode) => Operation<void>;
+
+/** See `metacopy.ts`. */
+export interface Metacopies {
+  /**
+   * Where the data is of an inode whose object `own` has the attribute `mark`. Throws EIO where there is none or it fails
+   * verity's check, EPERM where it is not followed.
+   */
+  find(stack: Stack, inode: Inode, own: Real, mark: Uint8Array): Operation<Real>;
+  /** Gives a metacopy its data. */
+  complete(stack: Stack, node: LayerNode, data: Real): Operation<void>;
+  /** The attribute of a metacopy that leaves its data in `data`, or undefined where all has to be copied up. */
+  mark(stack: Stack, data: Real): Operation<Uint8Array | undefined>;
+  /** Whether a metacopy can get another name as it is. */
+  canRecordPlace(stack: Stack, inode: Inode): boolean;
+  /** Under the namespace lock, before a metacopy gets another name. */
+  recordPlace(stack: Stack, inode: Inode): Operation<void>;
+}
+
+/** See `verity.ts`. */
+export interface Verity {
+  check(stack: Stack, digests: readonly (VerityDigest | undefined)[], data: Real): Operation<void>;
+  mark(stack: Stack, data: Real): Operation<Uint8Array | undefined>;
 }
 
 /** An object in a layer. */
@@ -144,10 +183,11 @@ export class Inode {
   data: Real | undefined;
   /** The object, once it is known to hold the data itself. */
   whole: LayerNode | undefined;
+  /** What the upper object records: what it is called below. Of a metacopy, known together with `data`. */
+  redirect: string | undefined;
 
   /** Directories: what the upper part records. */
   opaque = false;
-  redirect: string | undefined;
   impure = false;
   /** Directories: the default ACL, once read. */
   defaultAcl: Uint8Array | 'none' | undefined;
@@ -191,12 +231,19 @@ const INO_SPAN = 2 ** 44;
 const MAX_FILE_SYSTEMS = 2 ** 9;
 
 export class Stack {
-  /** The upper, if any, then the lowers, topmost first. */
+  /** The upper, if any, then the lowers, topmost first, then those for data only. */
   readonly layers: readonly Layer[];
+  readonly firstData: number;
   readonly upper: UpperLayer | undefined;
   readonly firstLower: number;
   readonly prefix: XattrPrefix;
   readonly redirectDir: 'on' | 'follow' | 'nofollow';
+  /** What becomes of a directory with lower content that is renamed. */
+  readonly directoryMoves: 'record' | 'copy' | 'refuse';
+  readonly redirectMax: number;
+  readonly deepCopyUp: DeepCopyUp | undefined;
+  readonly metacopies: Metacopies | undefined;
+  readonly verity: Verity | undefined;
   readonly fsync: 'auto' | 'strict' | 'volatile';
   readonly acl: InheritPermissions | undefined;
   /** Serialises changes of names. */
@@ -217,14 +264,22 @@ export class Stack {
 
   /** `sealed`, in place of an upper, is read as one but never written. */
   constructor(options: OverlayOptions, sealed?: Layer) {
-    const { lower, upper, redirectDir, xattrPrefix, fsync, index, acl } = options;
+    const { lower, dataOnly = [], upper, redirectDir, metacopy, verity, xattrPrefix, fsync, index, acl } = options;
     const first = upper ?? sealed;
     if (lower.length === 0 && first === undefined) throw new FsError('EINVAL', { syscall: 'overlay' });
     this.upper = upper;
-    this.layers = first === undefined ? [...lower] : [first, ...lower];
+    this.layers = [...(first === undefined ? [] : [first]), ...lower, ...dataOnly];
     this.firstLower = first === undefined ? 0 : 1;
+    this.firstData = this.firstLower + lower.length;
     this.prefix = upper?.xattrPrefix ?? xattrPrefix ?? 'trusted.overlay.';
-    this.redirectDir = redirectDir ?? (this.prefix === 'user.overlay.' ? 'follow' : 'on');
+    const trusted = this.prefix === 'trusted.overlay.';
+    this.redirectDir = redirectDir ?? (trusted ? 'on' : 'nofollow');
+    const asked = redirectDir ?? 'on';
+    this.directoryMoves = asked !== 'on' ? 'refuse' : trusted ? 'record' : 'copy';
+    this.redirectMax = options.redirectMax ?? REDIRECT_MAX;
+    this.deepCopyUp = options.deepCopyUp;
+    this.metacopies = metacopy;
+    this.verity = verity;
     this.fsync = fsync ?? 'auto';
     this.openIndex = index;
     this.acl = acl;

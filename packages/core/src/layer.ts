@@ -77,6 +77,13 @@ export interface HandleTarget {
   nlink: number | undefined;
 }
 
+/** What fs-verity says of a file's data. */
+export interface VerityDigest {
+  /** The kernel's number: 1 for SHA-256, 2 for SHA-512. */
+  algorithm: number;
+  bytes: Uint8Array;
+}
+
 export interface Layer<M extends Mode = Mode> {
   /** The directory at the top of the layer. */
   readonly root: LayerNode;
@@ -97,6 +104,8 @@ export interface Layer<M extends Mode = Mode> {
   fileHandle?(node: LayerNode): Answer<M, FileHandle | undefined>;
   /** The live object that `handle` names on this layer's file system, or undefined. */
   resolveHandle?(handle: FileHandle): Answer<M, HandleTarget | undefined>;
+  /** The digest that the file system itself enforces for a regular file's data (fs-verity), or undefined. */
+  verityDigest?(node: LayerNode): Answer<M, VerityDigest | undefined>;
   /** Releases what the layer holds beyond memory (descriptors, locks). Not used again afterwards. */
   close?(): Answer<M, void>;
 }

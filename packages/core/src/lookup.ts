@@ -2,14 +2,13 @@
  * Finding objects: which layers stand behind a name (overlayfs: namei.c). A directory's names are read from all its
  * layers once and merged, so that a lookup costs one layer call however many layers there are, and an absent name none.
  */
-import { type Attributes, DT_CHR, DT_DIR, DT_UNKNOWN, isDirectory, isRegular, S_IFMT } from './attributes.js';
+import { type Attributes, DT_CHR, DT_DIR, DT_UNKNOWN, isDirectory, S_IFMT } from './attributes.js';
 import { FsError } from './errors.js';
 import {
   applyOverride,
   decodeOrigin,
   type DirectoryMarks,
   directoryMarks,
-  isMetacopy,
   isWhiteoutDevice,
   markXattrs,
   mayBeXattrWhiteout,
@@ -170,7 +169,6 @@ function lowerFile(stack: Stack, index: number, answer: FoundSoon): Entry | unde
 
 export function newLowerFile(stack: Stack, real: Real, attributes: Attributes): Entry {
   const inode = stack.newInode(attributes.mode, stack.presentIno(attributes.dev, attributes.ino), undefined, [real]);
-  if (holdsItsBytes(attributes)) inode.whole = real.node;
   return { inode, attributes: present(inode, attributes) };
 }
 
@@ -230,7 +228,7 @@ function* instantiateDirectory(
   const inUpper = real.layer < stack.firstLower;
   const parts: Real[] = [real];
   let marks = NO_MARKS;
-  if (inUpper || real.layer + 1 < stack.layers.length) {
+  if (inUpper || real.layer + 1 < stack.firstData) {
     marks = yield* readMarks(stack, real);
     yield* gatherBelow(stack, dir, [name], marks, listed.below ?? [], parts);
   }
@@ -263,6 +261,7 @@ function* gatherBelow(
   parts: Real[],
 ): Operation<void> {
   if (marks.opaque === 'y') return;
+  if (dir.lower.length === 0 && stack.redirectDir === 'nofollow') return; // nothing below, so nothing is looked for
   if (follows(stack, marks)) {
     yield* redirected(stack, dir, path, marks, parts);
     return;
@@ -274,7 +273,7 @@ function* gatherBelow(
     if (found === undefined || !isDirectory(found.attributes.mode)) return;
     const part = { layer: index, node: found.node };
     parts.push(part);
-    if (index + 1 === stack.layers.length) return;
+    if (index + 1 === stack.firstData) return;
     const below = yield* readMarks(stack, part);
     if (below.opaque === 'y') return;
     if (follows(stack, below)) {
@@ -284,8 +283,11 @@ function* gatherBelow(
   }
 }
 
+/** Whether there is a redirect. Throws EPERM where none is followed, as the kernel does: what it hides would be missing. */
 function follows(stack: Stack, marks: DirectoryMarks): marks is DirectoryMarks & { redirect: string } {
-  return marks.redirect !== undefined && stack.redirectDir !== 'nofollow';
+  if (marks.redirect === undefined) return false;
+  if (stack.redirectDir === 'nofollow') throw new FsError('EPERM', { syscall: 'redirect', path: marks.redirect });
+  return true;
 }
 
 function* redirected(
@@ -299,33 +301,38 @@ function* redirected(
   const base = absolute ? stack.root.lower : dir.lower;
   const target = absolute ? components : [...path.slice(0, -1), ...components];
   const last = parts[parts.length - 1] as Real;
-  yield* search(stack, base, target, last.layer, 'directory', parts);
+  yield* search(stack, { base, path: target }, last.layer, 'directory', parts);
+}
+
+/** A path in the terms of the layers below some layer, and the directories where it starts. */
+export interface Trail {
+  base: readonly Real[];
+  path: readonly string[];
 }
 
 /**
- * Walks `path` in each layer of `base` below layer `after`, topmost first, appending what it reaches. Whiteouts, opaque
- * marks and redirects on the way act as they do in a lookup, because the path is what a user's once was.
+ * Walks the path in each layer of the base below layer `after`, topmost first, appending what it reaches. Whiteouts, opaque
+ * marks and redirects on the way act as they do in a lookup, because the path is what a user's once was. Of a file only the
+ * first is wanted; returned is how it is called from there down.
  */
-function* search(
+export function* search(
   stack: Stack,
-  base: readonly Real[],
-  path: readonly string[],
+  { base, path }: Trail,
   after: number,
   wanted: 'directory' | 'file',
   parts: Real[],
-): Operation<void> {
+): Operation<Trail> {
   let target = path;
   for (const start of base) {
     if (start.layer <= after) continue;
     const step = yield* walk(stack, start, target, wanted);
     if (step.reached !== undefined) parts.push({ layer: start.layer, node: step.reached });
-    if (step.stop || (wanted === 'file' && step.reached !== undefined)) return;
-    if (step.restart) {
-      yield* search(stack, stack.root.lower, step.below, start.layer, wanted, parts);
-      return;
-    }
+    const trail = { base: step.restart ? stack.root.lower : base, path: step.below };
+    if (step.stop || (wanted === 'file' && step.reached !== undefined)) return trail;
+    if (step.restart) return yield* search(stack, trail, start.layer, wanted, parts);
     target = step.below;
   }
+  return { base, path: target };
 }
 
 interface Walked {
@@ -357,7 +364,7 @@ function* walk(stack: Stack, start: Real, path: readonly string[], wanted: 'dire
     const isLast = i + 1 === path.length;
     if (hides || !isDirectory(found.attributes.mode)) {
       const reached = !hides && isLast && wanted === 'file' ? found.node : undefined;
-      return { reached, stop: stop || reached === undefined, below: [], restart };
+      return { reached, stop: stop || reached === undefined, below: [...below, name], restart };
     }
     if (isLast && wanted === 'file') return { reached: undefined, stop: true, below: [], restart };
     node = found.node;
@@ -398,46 +405,4 @@ export function* resolveOrigin(stack: Stack, value: Uint8Array): Operation<Origi
     if (target !== undefined) return { value, dev, ino: target.ino, nlink: target.nlink };
   }
   return undefined;
-}
-
-/**
- * Where a regular file's data is. A metacopy file (metadata only) leads to a file below of the same name, or of the one
- * its redirect gives. Throws EIO where there is none.
- */
-export function* dataOf(stack: Stack, inode: Inode): Operation<Real> {
-  const { layer, node, index } = stack.real(inode);
-  if (inode.data !== undefined) return inode.data;
-  const own: Real = { layer: index, node };
-  if (inode.whole === node) return own;
-  const attributes = yield* wait(layer.getattr(node));
-  if (holdsItsBytes(attributes) || !isRegular(attributes.mode)) {
-    inode.whole = node;
-    return own;
-  }
-  const { dentry } = inode;
-  let at = own;
-  let path: string[] = dentry === undefined ? [] : [dentry.name];
-  let base = dentry === undefined ? [] : dentry.dir.lower;
-  while (isMetacopy(yield* wait(stack.layer(at.layer).getxattr(at.node, `${stack.prefix}metacopy`)))) {
-    const redirect = yield* wait(stack.layer(at.layer).getxattr(at.node, `${stack.prefix}redirect`));
-    if (redirect !== undefined) {
-      const marks = directoryMarks(new Map([[`${stack.prefix}redirect`, redirect]]), stack.prefix);
-      const { absolute, components } = parseRedirect(marks.redirect as string);
-      path = components;
-      if (absolute) base = stack.root.lower;
-    }
-    const found: Real[] = [];
-    if (path.length > 0) yield* search(stack, base, path, at.layer, 'file', found);
-    const next = found[0];
-    if (next === undefined) throw new FsError('EIO', { syscall: 'metacopy' });
-    at = next;
-  }
-  if (at === own) inode.whole = node;
-  else inode.data = at;
-  return at;
-}
-
-/** A metacopy does not: its size is that of the data elsewhere. So need not a sparse file. */
-function holdsItsBytes(attributes: Attributes): boolean {
-  return attributes.blocks * 512 >= attributes.size;
 }

@@ -3,14 +3,15 @@
  * marks) is done before it and changes nothing in view; the move is one change of the upper.
  */
 import { S_IFDIR } from './attributes.js';
-import { copyUp, copyUpWhole, markImpure, restoreAttributes } from './copy-up.js';
+import { copyUp, copyUpToMove, markImpure, restoreAttributes } from './copy-up.js';
 import { checkLive, coversBelow, nameAppeared, setOpaque, whiteoutAt } from './create.js';
 import { FsError } from './errors.js';
-import { meaningOfName, REDIRECT_MAX, xattrText } from './format.js';
-import type { Inode, Stack } from './inode.js';
+import { meaningOfName, xattrText } from './format.js';
+import type { DeepCopyUp, Inode, Stack } from './inode.js';
 import type { LayerNode } from './layer.js';
 import { list, lookup, require } from './lookup.js';
 import { byteLength } from './names.js';
+import { type DirectoryMove, lowerName, lowerPath, planDirectoryMove } from './redirect.js';
 import { checkEmpty, keptNode, nameVanished, occupantOf, otherNode } from './remove.js';
 import { maybe, type Operation, wait } from './run.js';
 
@@ -26,34 +27,6 @@ interface End {
   inode: Inode;
 }
 
-/** How a directory that moves shows the right content at its new place. */
-export type DirectoryMove =
-  | { kind: 'plain' }
-  | { kind: 'opaque' }
-  | { kind: 'redirect'; scope: 'name' | 'path' }
-  | { kind: 'cross-device' };
-
-/**
- * What the move of a directory takes. One that merges layers must record where they are; one that does not must not
- * begin to merge with what its new parent's layers hold under the new name.
- */
-export function planDirectoryMove(facts: {
-  merges: boolean;
-  opaque: boolean;
-  sameParent: boolean;
-  redirect: string | undefined;
-  targetParentMerges: boolean;
-  redirectDir: 'on' | 'follow' | 'nofollow';
-}): DirectoryMove {
-  if (facts.merges) {
-    if (facts.redirectDir !== 'on') return { kind: 'cross-device' };
-    const recorded = facts.redirect !== undefined && (facts.sameParent || facts.redirect.startsWith('/'));
-    if (recorded) return { kind: 'plain' };
-    return { kind: 'redirect', scope: facts.sameParent ? 'name' : 'path' };
-  }
-  return facts.targetParentMerges && !facts.opaque ? { kind: 'opaque' } : { kind: 'plain' };
-}
-
 /** See `Overlay.rename`. */
 export function* rename(
   stack: Stack,
@@ -65,11 +38,12 @@ export function* rename(
 ): Operation<void> {
   for (let done = false; !done; ) {
     const source = (yield* require(stack, fromDir, fromName, 'rename')).inode;
-    source.pins++;
+    const held = [source, fromDir, toDir]; // a deep copy-up lets go of much
+    for (const inode of held) inode.pins++;
     try {
       done = yield* renameInode(stack, { dir: fromDir, name: fromName, inode: source }, toDir, toName, flag);
     } finally {
-      source.pins--;
+      for (const inode of held) inode.pins--;
     }
   }
 }
@@ -87,14 +61,11 @@ function* renameInode(
   try {
     yield* checkRename(stack, from, toDir, toName, target, flag);
     if (target === source) return true; // two names of one object, or one name: POSIX asks for nothing to happen
-    checkRedirect(stack, source, from.dir, toDir);
-    if (flag === 'exchange') checkRedirect(stack, target as Inode, toDir, from.dir);
-
-    yield* copyUpWhole(stack, source);
-    yield* maybe(stack.index?.linkUp(source, from.dir, from.name));
     yield* copyUp(stack, toDir);
+    yield* prepareMove(stack, source, from.dir, toDir);
+    yield* maybe(stack.index?.linkUp(source, from.dir, from.name));
     if (target !== undefined && flag === 'exchange') {
-      yield* copyUpWhole(stack, target);
+      yield* prepareMove(stack, target, toDir, from.dir);
       yield* maybe(stack.index?.linkUp(target, toDir, toName));
     } else if (target !== undefined) yield* maybe(stack.index?.prepareLoss(target, toDir, toName));
     return yield* stack.namespace.hold(commitRename(stack, from.dir, from.name, toDir, toName, flag, source, target));
@@ -143,46 +114,43 @@ function isWithin(inode: Inode, ancestor: Inode): boolean {
 function movePlan(stack: Stack, inode: Inode, from: Inode, to: Inode): DirectoryMove {
   if (!inode.isDirectory) return { kind: 'plain' };
   const { opaque, redirect } = inode;
-  const { redirectDir } = stack;
   const merges = inode.lower.length > 0;
-  return planDirectoryMove({
-    merges,
-    opaque,
-    redirect,
-    sameParent: from === to,
-    targetParentMerges: to.lower.length > 0,
-    redirectDir,
-  });
+  const { directoryMoves: moves } = stack;
+  const sameParent = from === to;
+  const targetParentMerges = to.lower.length > 0;
+  const plan = planDirectoryMove({ merges, opaque, redirect, sameParent, targetParentMerges, moves });
+  const tooLong = plan.kind === 'redirect' && byteLength(redirectOf(inode, plan.scope)) > stack.redirectMax;
+  return tooLong ? { kind: 'copy' } : plan;
 }
 
-/** Throws EXDEV for a directory whose move would have to be recorded, where none may be. */
+/** Throws EXDEV for a directory whose move would have to be recorded, where none may be; before anything is written. */
 function checkRecordable(stack: Stack, inode: Inode, from: Inode, to: Inode): void {
-  if (movePlan(stack, inode, from, to).kind === 'cross-device') throw new FsError('EXDEV', { syscall: 'rename' });
+  const { kind } = movePlan(stack, inode, from, to);
+  const possible = kind !== 'cross-device' && (kind !== 'copy' || stack.deepCopyUp !== undefined);
+  if (!possible) throw new FsError('EXDEV', { syscall: 'rename' });
 }
 
-/** Throws EXDEV, before anything is written, for a record that would be too long. */
-function checkRedirect(stack: Stack, inode: Inode, from: Inode, to: Inode): void {
-  const plan = movePlan(stack, inode, from, to);
-  const tooLong = plan.kind === 'redirect' && byteLength(redirectOf(inode, plan.scope)) > REDIRECT_MAX;
-  if (tooLong) throw new FsError('EXDEV', { syscall: 'rename' });
-}
-
-/** What the layers below call a directory: its name there, or its path from the overlay's root. */
 function redirectOf(inode: Inode, scope: 'name' | 'path'): string {
-  const ownName = (at: Inode): string => at.redirect ?? (at.dentry?.name as string);
-  if (scope === 'name') return ownName(inode);
-  let path = '';
-  for (let at: Inode | undefined = inode; at?.dentry !== undefined; at = at.dentry.dir) {
-    const name = ownName(at);
-    if (name.startsWith('/')) return name + path;
-    path = `/${name}${path}`;
-  }
-  return path;
+  return scope === 'name' ? lowerName(inode) : lowerPath(inode);
 }
 
-function* prepareDirectory(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<void> {
+/** Brings into the upper what the move needs there. Nothing changes in view. */
+function* prepareMove(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<void> {
+  yield* copyUpToMove(stack, inode);
+  if (movePlan(stack, inode, from, to).kind === 'copy') yield* (stack.deepCopyUp as DeepCopyUp)(stack, inode);
+}
+
+/** Records what the move needs. Nothing changes in view. False if names changed since {@link prepareMove}. */
+function* record(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<boolean> {
+  if (!inode.isDirectory) {
+    if (inode.data === undefined) return true;
+    if (stack.metacopies?.canRecordPlace(stack, inode) !== true) return false;
+    yield* stack.metacopies.recordPlace(stack, inode);
+    return true;
+  }
   const plan = movePlan(stack, inode, from, to);
   const node = inode.upper as LayerNode;
+  if (plan.kind === 'copy') return false;
   if (plan.kind === 'redirect') {
     const redirect = redirectOf(inode, plan.scope);
     yield* wait(stack.writable().setxattr(node, `${stack.prefix}redirect`, xattrText(redirect)));
@@ -191,6 +159,7 @@ function* prepareDirectory(stack: Stack, inode: Inode, from: Inode, to: Inode): 
     yield* setOpaque(stack, node);
     inode.opaque = true;
   }
+  return true;
 }
 
 /** Under the namespace lock. False when the names changed since they were looked up: the caller starts again. */
@@ -212,7 +181,8 @@ function* commitRename(
 
   if (!stack.inUpper(source, fromDir, fromName)) return false;
   if (flag === 'exchange' && !stack.inUpper(target as Inode, toDir, toName)) return false;
-  yield* prepareDirectory(stack, source, fromDir, toDir);
+  if (!(yield* record(stack, source, fromDir, toDir))) return false;
+  if (flag === 'exchange' && !(yield* record(stack, target as Inode, toDir, fromDir))) return false;
   if (source.hasOrigin) yield* markImpure(stack, toDir);
   if (flag === 'exchange') yield* exchange(stack, from, { dir: toDir, name: toName, inode: target as Inode });
   else {
@@ -259,7 +229,6 @@ function moveName(stack: Stack, { dir, name, inode }: End, leaves: boolean, cove
 }
 
 function* exchange(stack: Stack, a: End, b: End): Operation<void> {
-  yield* prepareDirectory(stack, b.inode, b.dir, a.dir);
   if (b.inode.hasOrigin) yield* markImpure(stack, a.dir);
   function* place(end: End): Operation<{ dir: LayerNode; name: string; node: LayerNode }> {
     return { dir: end.dir.upper as LayerNode, name: end.name, node: yield* namedNode(stack, end) };

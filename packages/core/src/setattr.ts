@@ -12,7 +12,7 @@ import { copyUp } from './copy-up.js';
 import { FsError } from './errors.js';
 import type { Inode, Stack } from './inode.js';
 import type { LayerNode } from './layer.js';
-import { dataOf, getattr } from './lookup.js';
+import { getattr } from './lookup.js';
 import { type Operation, wait } from './run.js';
 
 /** See `Overlay.setattr`. */
@@ -25,11 +25,9 @@ export function* setattr(
   if (change.size !== undefined) {
     if (isDirectory(inode.type)) throw new FsError('EISDIR', { syscall: 'truncate' });
     if (!isRegular(inode.type)) throw new FsError('EINVAL', { syscall: 'truncate' });
-    stack.writable();
-    yield* dataOf(stack, inode); // finds a metacopy's data, which copy-up then completes
   }
   if (change.mode !== undefined && isSymlink(inode.type)) throw new FsError('EOPNOTSUPP', { syscall: 'chmod' });
-  yield* copyUp(stack, inode, change.size);
+  yield* copyUp(stack, inode, change.size ?? 'metadata');
   return yield* inode.lock.hold(apply(stack, inode, change, clearSetId));
 }
 

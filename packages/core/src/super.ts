@@ -12,7 +12,8 @@ export function* openRoot(stack: Stack): Operation<Inode> {
     // File systems are numbered in the order of the layers, so that inode numbers are the same at the next mount.
     const { dev } = yield* wait(layer.getattr(layer.root));
     stack.presentIno(dev, 0);
-    if (index >= stack.firstLower && !stack.origins.some((origin) => origin.dev === dev)) {
+    const isMerged = index >= stack.firstLower && index < stack.firstData;
+    if (isMerged && !stack.origins.some((origin) => origin.dev === dev)) {
       stack.origins.push({ layer: index, dev });
     }
     const names = yield* wait(layer.listxattr(layer.root));
@@ -23,7 +24,7 @@ export function* openRoot(stack: Stack): Operation<Inode> {
   }
   const attributes = yield* wait(stack.top.getattr(stack.top.root));
   const lower: Real[] = [];
-  for (let index = stack.firstLower; index < stack.layers.length; index++) {
+  for (let index = stack.firstLower; index < stack.firstData; index++) {
     lower.push({ layer: index, node: stack.layer(index).root });
   }
   const upperRoot = stack.firstLower === 0 ? undefined : stack.top.root;

@@ -45,7 +45,7 @@ export function* setxattr(
     if (condition === 'create' && exists) throw new FsError('EEXIST', { syscall: 'setxattr', path: name });
     if (condition === 'replace' && !exists) throw new FsError('ENODATA', { syscall: 'setxattr', path: name });
   }
-  const node = yield* copyUp(stack, inode);
+  const node = yield* copyUp(stack, inode, 'metadata');
   inode.defaultAcl = undefined;
   yield* wait(upper.setxattr(node, escaped, value, condition));
 }
@@ -55,7 +55,7 @@ export function* removexattr(stack: Stack, inode: Inode, name: string): Operatio
   if ((yield* getxattr(stack, inode, name)) === undefined) {
     throw new FsError('ENODATA', { syscall: 'removexattr', path: name }); // and nothing is copied up for it
   }
-  const node = yield* copyUp(stack, inode);
+  const node = yield* copyUp(stack, inode, 'metadata');
   inode.defaultAcl = undefined;
   yield* wait(upper.removexattr(node, escapeXattr(name, stack.prefix)));
 }

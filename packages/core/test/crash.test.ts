@@ -90,7 +90,7 @@ describe('with a crash at each change of the upper', () => {
           given(arbitraryOperations(fc, { min: 1, max: 6 })),
           everyCrash,
         );
-        await fc.assert(property, parameters(40));
+        await fc.assert(property, parameters(25));
       });
     }
   }

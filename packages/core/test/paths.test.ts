@@ -1,4 +1,4 @@
-import { memoryLayer, Overlay, promisesFs, runSync, syncFs } from '@ovl/core';
+import { deepCopyUp, memoryLayer, type OverlayOptions, Overlay, promisesFs, runSync, syncFs } from '@ovl/core';
 import { describe, expect, it } from 'vitest';
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -55,15 +55,15 @@ describe('path faces', () => {
     expect(fs.existsSync('/dir/b')).toBe(false);
   });
 
-  it('refuse to move such a directory where the kernel would not find it', () => {
+  it('move it where the kernel would find no record only with a deep copy-up', () => {
     const lower = memoryLayer({ from: { dir: { b: 'two' } } });
-    const open = (redirectDir?: 'on') => {
+    const open = (options: Pick<OverlayOptions, 'deepCopyUp'>) => {
       const upper = memoryLayer({ xattrPrefix: 'user.overlay.' });
-      return syncFs(runSync(Overlay.open<'sync'>({ lower: [lower], upper, ...(redirectDir && { redirectDir }) })));
+      return syncFs(runSync(Overlay.open<'sync'>({ lower: [lower], upper, ...options })));
     };
-    expect(() => open().renameSync('/dir', '/moved')).toThrow(expect.objectContaining({ code: 'EXDEV' }));
-    const asked = open('on');
-    asked.renameSync('/dir', '/moved');
-    expect(text(asked.readFileSync('/moved/b'))).toBe('two');
+    expect(() => open({}).renameSync('/dir', '/moved')).toThrow(expect.objectContaining({ code: 'EXDEV' }));
+    const able = open({ deepCopyUp });
+    able.renameSync('/dir', '/moved');
+    expect(text(able.readFileSync('/moved/b'))).toBe('two');
   });
 });

@@ -4,11 +4,12 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   applyOverride,
+  decodeMetacopy,
   decodeOrigin,
+  encodeMetacopy,
   directoryMarks,
   encodeOrigin,
   escapeXattr,
-  isMetacopy,
   meaningOfName,
   parseRedirect,
   unescapeXattr,
@@ -17,7 +18,7 @@ import {
 import { Mutex } from '../src/lock.js';
 import { type LayerListing, mergeListings } from '../src/merge.js';
 import { byteLength, checkName } from '../src/names.js';
-import { planDirectoryMove } from '../src/rename.js';
+import { planDirectoryMove } from '../src/redirect.js';
 import type { Operation } from '../src/run.js';
 import { parameters } from './worlds.js';
 
@@ -110,7 +111,7 @@ describe('planDirectoryMove', () => {
     sameParent: true,
     redirect: undefined,
     targetParentMerges: true,
-    redirectDir: 'on',
+    moves: 'record',
   } as const;
   it.each([
     [{}, { kind: 'redirect', scope: 'name' }],
@@ -121,12 +122,12 @@ describe('planDirectoryMove', () => {
       { kind: 'redirect', scope: 'path' },
     ],
     [{ redirect: '/a/b', sameParent: false }, { kind: 'plain' }],
-    [{ redirectDir: 'follow' }, { kind: 'cross-device' }],
-    [{ redirectDir: 'nofollow' }, { kind: 'cross-device' }],
+    [{ moves: 'refuse' }, { kind: 'cross-device' }],
+    [{ moves: 'copy' }, { kind: 'copy' }],
     [{ merges: false }, { kind: 'opaque' }],
     [{ merges: false, opaque: true }, { kind: 'plain' }],
     [{ merges: false, targetParentMerges: false }, { kind: 'plain' }],
-    [{ merges: false, redirectDir: 'nofollow' }, { kind: 'opaque' }],
+    [{ merges: false, moves: 'refuse' }, { kind: 'opaque' }],
   ] as const)('%j', (differing, plan) => {
     expect(planDirectoryMove({ ...facts, ...differing })).toEqual(plan);
   });
@@ -197,11 +198,15 @@ describe('format', () => {
   });
 
   it('metacopy', () => {
-    expect(isMetacopy(undefined)).toBe(false);
-    expect(isMetacopy(new Uint8Array(0))).toBe(true);
-    expect(isMetacopy(Uint8Array.of(0, 4, 0, 0))).toBe(true);
-    for (const length of [1, 2, 3]) expect(() => isMetacopy(new Uint8Array(length))).toThrow(/EIO/);
-    expect(() => isMetacopy(Uint8Array.of(1, 4, 0, 0))).toThrow(/EIO/);
+    expect(decodeMetacopy(new Uint8Array(0))).toBeUndefined();
+    expect(decodeMetacopy(Uint8Array.of(0, 4, 0, 0))).toBeUndefined();
+    for (const length of [1, 2, 3]) expect(() => decodeMetacopy(new Uint8Array(length)), `${length}`).toThrow(/EIO/);
+    expect(() => decodeMetacopy(Uint8Array.of(1, 4, 0, 0)), 'unknown version').toThrow(/EIO/);
+    expect(() => decodeMetacopy(Uint8Array.of(0, 6, 0, 1, 7)), 'wrong length').toThrow(/EIO/);
+    const digest = { algorithm: 1, bytes: Uint8Array.of(7, 8) };
+    expect(encodeMetacopy(digest)).toEqual(Uint8Array.of(0, 6, 0, 1, 7, 8));
+    expect(decodeMetacopy(encodeMetacopy(digest))).toEqual(digest);
+    expect(encodeMetacopy(undefined)).toEqual(new Uint8Array(0));
   });
 
   it.each([

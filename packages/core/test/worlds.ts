@@ -1,9 +1,11 @@
 // What the property tests share: layers in memory from specs, overlays over them, comparison with the model.
 import {
+  deepCopyUp,
   inodeIndex,
   type Layer,
   type MemoryLayer,
   memoryLayer,
+  metacopies,
   Overlay,
   type OverlayOptions,
   runSync,
@@ -48,10 +50,23 @@ function layerOf(tree: TreeSpec): MemoryLayer {
   return layer;
 }
 
+const WITH_LINKS: ArbitraryOptions = { ...DEFAULT_OPTIONS, links: true };
+
 /** The worlds that the properties hold in: what the layers may hold, and what the overlay is opened with. */
 export const KINDS: readonly { kind: string; layers: ArbitraryOptions; options: Partial<OverlayOptions> }[] = [
-  { kind: 'plain', layers: DEFAULT_OPTIONS, options: {} },
-  { kind: 'with an index', layers: { ...DEFAULT_OPTIONS, links: true }, options: { index: inodeIndex('on') } },
+  { kind: 'plain', layers: DEFAULT_OPTIONS, options: { deepCopyUp } },
+  { kind: 'with an index', layers: WITH_LINKS, options: { deepCopyUp, index: inodeIndex('on') } },
+  { kind: 'leaving data below', layers: DEFAULT_OPTIONS, options: { deepCopyUp, metacopy: metacopies('make') } },
+  {
+    kind: 'leaving data below, with an index',
+    layers: WITH_LINKS,
+    options: { deepCopyUp, metacopy: metacopies('make'), index: inodeIndex('on') },
+  },
+  {
+    kind: 'by deep copy-up, with an index',
+    layers: WITH_LINKS,
+    options: { deepCopyUp, redirectMax: 0, index: inodeIndex('on') },
+  },
 ];
 
 export interface World {

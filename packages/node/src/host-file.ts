@@ -2,7 +2,8 @@
  * An open file of a host layer: one descriptor, always read and written at explicit positions, so that its own offset
  * means nothing.
  */
-import { type AllocateMode, FsError, type LayerFile, type UpperFile } from '@ovl/core';
+import { type AllocateMode, FsError, type LayerFile, type UpperFile, type VerityDigest } from '@ovl/core';
+import { fixedBuffer } from './libc.js';
 import {
   SEEK_DATA,
   SEEK_HOLE,
@@ -13,6 +14,7 @@ import {
   fdatasync,
   fsync,
   ftruncate,
+  ioctlOrErrno,
   ioctlValue,
   lseek,
   lseekOrErrno,
@@ -55,6 +57,20 @@ export class HostFile implements UpperFile<'sync'> {
     if (this.#open) close(this.fd);
     this.#open = false;
   }
+}
+
+const FS_IOC_MEASURE_VERITY = 0xc0046686;
+const VERITY_HEADER = 4;
+const VERITY_MAX_DIGEST = 64;
+
+/** What fs-verity enforces for an open file; undefined where the file or its file system has none. */
+export function measureVerity(fd: number): VerityDigest | undefined {
+  // struct fsverity_digest { u16 digest_algorithm; u16 digest_size; u8 digest[] }
+  const answer = fixedBuffer(VERITY_HEADER + VERITY_MAX_DIGEST);
+  answer.writeUInt16LE(VERITY_MAX_DIGEST, 2);
+  if (ioctlOrErrno(fd, FS_IOC_MEASURE_VERITY, answer) !== 0) return undefined;
+  const end = VERITY_HEADER + answer.readUInt16LE(2);
+  return { algorithm: answer.readUInt16LE(0), bytes: new Uint8Array(answer.subarray(VERITY_HEADER, end)) };
 }
 
 const FICLONE = 0x40049409;

@@ -16,8 +16,9 @@ import {
   type Layer,
   type LayerEntry,
   type LayerNode,
+  type VerityDigest,
 } from '@ovl/core';
-import { HostFile } from './host-file.js';
+import { HostFile, measureVerity } from './host-file.js';
 import { fileSystemUuid, nameToHandle, targetOfHandle } from './host-handles.js';
 import { HostNode, checkEntry, directories, hostNode, locate, locateByName } from './host-nodes.js';
 import { readEntries } from './host-readdir.js';
@@ -141,6 +142,15 @@ export class HostLayer implements Layer<'sync'> {
       return handle.uuid.every((byte, i) => byte === uuid[i]) ? targetOfHandle(fd, handle) : undefined;
     } finally {
       close(fd);
+    }
+  }
+
+  verityDigest(node: LayerNode): VerityDigest | undefined {
+    const file = this.open(node);
+    try {
+      return measureVerity(file.fd);
+    } finally {
+      file.close();
     }
   }
 

@@ -27,6 +27,8 @@ export interface MountRequest {
 export interface LayerRequest {
   mountpoint: string;
   lower: string[];
+  /** How many of the last ones are for data only. */
+  dataOnly: number;
   /** Lowers (by index) that reach the mountpoint, so that they must not look through it. */
   covered: number[];
   upper: { upper: string; work: string } | undefined;
@@ -34,7 +36,9 @@ export interface LayerRequest {
   vanishes: boolean;
   /** The namespace of overlay attributes; undefined for what the upper supports best. */
   userxattr: boolean | undefined;
-  redirectDir: MountSettings['redirectDir'];
+  redirectDir: Exclude<MountSettings['redirectDir'], 'off'>;
+  metacopy: MountSettings['metacopy'];
+  verity: MountSettings['verity'];
   index: MountSettings['index'];
   uuid: MountSettings['uuid'];
   fsync: MountSettings['fsync'];
@@ -66,7 +70,8 @@ export function prepareMount(options: MountOptions): PreparedMount {
     throw new MountError(ExitCode.usage, 'a work directory needs an upper directory: pass upperdir too, or neither');
   }
   const mountpoint = findMountpoint(options.mountpoint, mounts);
-  const lower = options.lower.map((path) => findDirectory('lower directory', path, mounts));
+  const dataOnly = options.dataOnly ?? [];
+  const lower = [...options.lower, ...dataOnly].map((path) => findDirectory('lower directory', path, mounts));
   const tmp = options.tmp === true ? findDirectory('temporary directory', tmpdir(), mounts) : undefined;
   const upper = options.upper === undefined ? undefined : findDirectory('upper directory', options.upper, mounts);
   for (const writable of [upper, tmp]) {
@@ -101,13 +106,17 @@ export function prepareMount(options: MountOptions): PreparedMount {
     layers: {
       mountpoint: mountpoint.path,
       lower: lower.map(({ path }) => path),
+      dataOnly: dataOnly.length,
       covered: lower.flatMap((layer, index) =>
         mountpoint.path !== layer.path && contains(layer, mountpoint) ? [index] : [],
       ),
       upper: upper === undefined || work === undefined ? undefined : { upper: upper.path, work: work.path },
       vanishes: tmp !== undefined,
       userxattr: options.userxattr ?? (readOnly && !readsTrusted() ? true : undefined),
-      redirectDir: options.redirectDir,
+      redirectDir:
+        options.redirectDir !== 'off' ? options.redirectDir : options.userxattr === true ? 'nofollow' : 'follow',
+      metacopy: options.metacopy,
+      verity: options.verity,
       index: options.index,
       uuid: options.uuid,
       fsync: options.fsync,

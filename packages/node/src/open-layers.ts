@@ -1,5 +1,5 @@
 /** Opens the layers of a request as one overlay: what every server of a mount does first, whatever its transport. */
-import { Overlay, inheritAcl, inodeIndex, runSync } from '@ovl/core';
+import { Overlay, deepCopyUp, inheritAcl, inodeIndex, metacopies, runSync, verity } from '@ovl/core';
 import { CoveredLayer } from './covered-layer.js';
 import type { ServerOptions } from './fuse/server.js';
 import { type HostLayer, openHostLayer } from './host-layer.js';
@@ -18,10 +18,13 @@ export interface OpenedLayers {
 /** Throws FsError. */
 export function openLayers(request: LayerRequest): OpenedLayers {
   const { lower, covered, mountpoint, upper, userxattr, redirectDir, index, uuid, fsync, acl, vanishes } = request;
+  const { metacopy } = request;
+  const verityMode = request.verity ?? 'off';
   const layers: HostLayer[] = lower.map((path, number) =>
     covered.includes(number) ? new CoveredLayer(path, mountpoint) : openHostLayer(path),
   );
-  const options: Parameters<typeof Overlay.open<'sync'>>[0] = { lower: layers };
+  const dataOnly = layers.splice(layers.length - request.dataOnly);
+  const options: Parameters<typeof Overlay.open<'sync'>>[0] = { lower: layers, dataOnly, deepCopyUp };
   const opened = upper === undefined ? undefined : hostUpper(userxattr === undefined ? upper : { ...upper, userxattr });
   if (opened !== undefined) {
     options.upper = opened;
@@ -30,6 +33,8 @@ export function openLayers(request: LayerRequest): OpenedLayers {
   }
   if (userxattr === true) options.xattrPrefix = 'user.overlay.';
   if (redirectDir !== undefined) options.redirectDir = redirectDir;
+  options.metacopy = metacopies(metacopy === 'on' ? 'make' : metacopy === 'off' ? 'refuse' : 'follow');
+  if (verityMode !== 'off') options.verity = verity(verityMode);
   if (fsync !== undefined) options.fsync = fsync;
   if (acl !== 'off') options.acl = inheritAcl;
   const prefix = options.upper?.xattrPrefix ?? options.xattrPrefix;

@@ -18,7 +18,18 @@ export function parseMountOptions(text: string): MountSettings {
     const value = new OptionValue(name, equals < 0 ? undefined : option.slice(equals + 1));
     optionNamed(name).apply(settings, value);
   }
+  checkTogether(settings);
   return settings;
+}
+
+/** Refuses what the kernel refuses: each option alone would be honoured, both cannot be. */
+function checkTogether({ userxattr, redirectDir, metacopy }: MountSettings): void {
+  const conflict = (a: string, b: string): MountError =>
+    new MountError(ExitCode.usage, `options '${a}' and '${b}' exclude each other: drop one of them`);
+  const redirect = `redirect_dir=${redirectDir}`;
+  if (userxattr === true && (redirectDir === 'on' || redirectDir === 'follow')) throw conflict('userxattr', redirect);
+  if (userxattr === true && metacopy === 'on') throw conflict('userxattr', 'metacopy=on');
+  if (metacopy === 'on' && redirectDir !== undefined && redirectDir !== 'on') throw conflict('metacopy=on', redirect);
 }
 
 function optionNamed(name: string): MountOption {

@@ -50,16 +50,27 @@ const label = (name: 'context' | 'fscontext' | 'defcontext' | 'rootcontext', hel
 const layers: OptionGroup['options'] = {
   lowerdir: withValue(
     'DIR[:DIR…]',
-    'the read-only layers, topmost first; `\\:`, `\\,` and `\\\\` are literal in a path',
+    'the read-only layers, topmost first, data-only ones after `::`; `\\:`, `\\,` and `\\\\` are literal in a path',
     (settings, value) => {
-      settings.lower = value.paths();
+      const { lower, dataOnly } = value.layers();
+      settings.lower = lower;
+      delete settings.dataOnly;
+      if (dataOnly.length > 0) settings.dataOnly = dataOnly;
     },
   ),
   'lowerdir+': withValue(
     'DIR',
     'one more read-only layer, below those before it; colons are literal',
     (settings, value) => {
+      value.notAfter(settings.dataOnly);
       settings.lower.push(value.text());
+    },
+  ),
+  'datadir+': withValue(
+    'DIR',
+    'one more data-only layer: its names stay out of sight, metacopies lead into it; colons are literal',
+    (settings, value) => {
+      (settings.dataOnly ??= []).push(value.text());
     },
   ),
   upperdir: withValue(
@@ -79,8 +90,17 @@ const format: OptionGroup['options'] = {
     'on|off|follow|nofollow',
     'how a lower directory is renamed, and whether recorded renames are followed',
     (settings, value) => {
-      const mode = value.oneOf('on', 'off', 'follow', 'nofollow');
-      settings.redirectDir = mode === 'off' ? 'follow' : mode; // the kernel follows what is there even when off
+      settings.redirectDir = value.oneOf('on', 'off', 'follow', 'nofollow');
+    },
+  ),
+  metacopy: withValue('on|off', 'whether a change of attributes leaves the data below', (settings, value) => {
+    settings.metacopy = value.oneOf('on', 'off');
+  }),
+  verity: withValue(
+    'off|on|require',
+    'whether data below is checked against fs-verity digests, or must have one',
+    (settings, value) => {
+      settings.verity = value.oneOf('off', 'on', 'require');
     },
   ),
   userxattr: word('overlay attributes under "user.overlay." instead of "trusted.overlay."', { userxattr: true }),
@@ -91,7 +111,6 @@ const format: OptionGroup['options'] = {
       settings.index = value.oneOf('on', 'off');
     },
   ),
-  metacopy: onlyOff('a change of attributes copies the data too'),
   nfs_export: onlyOff('no file handles for NFS'),
   xino: idleValue('off|auto|on', 'inode numbers are unique whatever it says', (value) =>
     value.oneOf('off', 'auto', 'on'),
@@ -241,12 +260,10 @@ export const refusedOptions: Readonly<Record<string, string>> = {
   gid: 'owners are those of the layers',
   override_creds: 'layers are read with the rights of the daemon',
   nooverride_creds: 'layers are read with the rights of the daemon',
-  'datadir+': 'it is not supported yet',
   gidmapping: 'it is not supported yet',
   squash_to_gid: 'it is not supported yet',
   squash_to_root: 'it is not supported yet',
   squash_to_uid: 'it is not supported yet',
   uidmapping: 'it is not supported yet',
-  verity: 'it is not supported yet',
   xattr_permissions: 'it is not supported yet',
 };

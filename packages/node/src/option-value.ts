@@ -54,12 +54,30 @@ export class OptionValue {
     if (this.#text !== undefined) throw this.#bad('takes no value');
   }
 
-  paths(): string[] {
+  /** `a:b::c::d`: a and b, then c and d for data only. */
+  layers(): { lower: string[]; dataOnly: string[] } {
     if (this.#text === undefined || this.#text === '') throw this.#bad('needs a value');
-    const paths = splitEscaped(this.#text, ':').map(unescape);
-    if (paths.includes(''))
-      throw this.#bad('has an empty path (write "\\:" for a colon in a path; "::" is not supported)');
-    return paths;
+    const lower: string[] = [];
+    const dataOnly: string[] = [];
+    let target = lower;
+    let isEmpty = false;
+    for (const part of splitEscaped(this.#text, ':')) {
+      if (part !== '') {
+        if (!isEmpty && dataOnly.length > 0) {
+          throw this.#bad(`has '${unescape(part)}' after data-only layers, which come last, each after "::"`);
+        }
+        target.push(unescape(part));
+      } else if (isEmpty || lower.length === 0) break;
+      else target = dataOnly;
+      isEmpty = part === '';
+    }
+    if (isEmpty || lower.length === 0) throw this.#bad('has an empty path (write "\\:" for a colon in a path)');
+    return { lower, dataOnly };
+  }
+
+  /** For an option that adds to the layers: refuses one that comes too late. */
+  notAfter(dataOnly: readonly string[] | undefined): void {
+    if (dataOnly !== undefined) throw this.#bad('comes after data-only layers, which come last');
   }
 
   seconds(): number {

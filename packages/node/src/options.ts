@@ -10,6 +10,8 @@ export type LabelName = 'context' | 'fscontext' | 'defcontext' | 'rootcontext';
 export interface MountSettings {
   /** Read-only layers, topmost first. */
   lower: string[];
+  /** Layers below these whose names stay out of sight: they lend data to metacopies. */
+  dataOnly?: string[];
   /** The writable layer. Without one the mount is read-only. */
   upper?: string;
   /** An empty directory on the upper's file system. Chosen beside the upper when left out. */
@@ -21,7 +23,12 @@ export interface MountSettings {
   timeout?: number;
   /** Overlay attributes under "user.overlay." instead of "trusted.overlay.". */
   userxattr?: boolean;
-  redirectDir?: 'on' | 'follow' | 'nofollow';
+  /** "off": no directory with lower content is renamed, but what is recorded is followed, except with `userxattr`. */
+  redirectDir?: 'on' | 'off' | 'follow' | 'nofollow';
+  /** Whether changes of attributes leave a file's data below. "off" also refuses files that were left so. */
+  metacopy?: 'on' | 'off';
+  /** Whether data below is checked against fs-verity digests where there are some ("on"), or must have one ("require"). */
+  verity?: 'off' | 'on' | 'require';
   /**
    * What a copy-up makes durable before it is seen: a file's data ("auto", the default); data, attributes and directories
    * ("strict"); nothing, and `fsync` neither ("volatile").

@@ -17,6 +17,7 @@ export interface MountRecord {
   /** `major:minor` of the mount. */
   device: string;
   lower: string[];
+  dataOnly: string[];
   upper: string | undefined;
   work: string | undefined;
   /** Overlay attributes are under "user.overlay." instead of "trusted.overlay.". */

@@ -26,6 +26,8 @@ export interface CrashLayer {
 export function crashLayer(target: MemoryLayer): CrashLayer {
   /** Of every file whose data changed: what a power loss leaves. Undefined: that is not known to differ. */
   const durable = new Map<LayerNode, Uint8Array>();
+  /** Staged, and nothing written: the size that such a file is given comes with its other attributes, as hosts have it. */
+  const unwritten = new Set<LayerNode>();
   const nodeOfFile = new Map<LayerFile, LayerNode>();
   let mutations = 0;
   let left = Infinity;
@@ -48,16 +50,25 @@ export function crashLayer(target: MemoryLayer): CrashLayer {
   };
   const before = ({ name, args, file }: LayerCall): void => {
     const node = file === undefined ? args[0] : nodeOfFile.get(file);
-    if (name === 'file.write' || name === 'file.allocate') dirty(node as LayerNode);
+    if (name === 'file.write' || name === 'file.allocate') {
+      dirty(node as LayerNode);
+      unwritten.delete(node as LayerNode);
+    }
+    if (name === 'commit') unwritten.clear();
     if (name === 'setattr' && (args[1] as { size?: number }).size !== undefined) dirty(node as LayerNode);
   };
   const after = ({ name, args, file }: LayerCall, answer: unknown): void => {
     if (name === 'openWritable' || name === 'open') nodeOfFile.set(answer as LayerFile, args[0] as LayerNode);
     if (name === 'file.fsync' && file !== undefined) durable.delete(nodeOfFile.get(file) as LayerNode);
     if (name === 'sync') durable.clear();
+    if (name === 'setattr' && unwritten.has(args[0] as LayerNode)) {
+      durable.set(args[0] as LayerNode, contentOf(args[0] as LayerNode));
+    }
     if (name !== 'stage' && name !== 'create') return;
     const { node, attributes } = answer as Found;
-    if (isRegular(attributes.mode)) durable.set(node, new Uint8Array(0));
+    if (!isRegular(attributes.mode)) return;
+    durable.set(node, new Uint8Array(0));
+    if (name === 'stage') unwritten.add(node);
   };
 
   const layer = intercept(target, (call, proceed) => {

@@ -4,10 +4,12 @@
  * layers; and in the end lower layers that nobody has touched.
  */
 import { removalTests, renameTests } from './overlay/change.js';
-import { copyUpTests, metacopyTests } from './overlay/copy-up.js';
+import { copyUpTests } from './overlay/copy-up.js';
+import { deepCopyUpTests } from './overlay/deep-copy-up.js';
 import { indexTests } from './overlay/inode-index.js';
 import { concurrencyTests, errorTests } from './overlay/errors.js';
 import { mergeTests } from './overlay/merge.js';
+import { metacopyTests } from './overlay/metacopy.js';
 import { inodeTests, linkTests, xattrTests } from './overlay/objects.js';
 import { redirectTests } from './overlay/redirect.js';
 import { inWorld, type OverlayHarness, play, type Suite } from './overlay/world.js';
@@ -28,6 +30,7 @@ export function overlaySuite(harness: OverlayHarness): void {
     runner.describe('redirects', () => redirectTests(suite));
     runner.describe('copy-up', () => copyUpTests(suite));
     runner.describe('metacopy', () => metacopyTests(suite));
+    runner.describe('deep copy-up', () => deepCopyUpTests(suite));
     runner.describe('removing and making again', () => removalTests(suite));
     runner.describe('rename', () => renameTests(suite));
     runner.describe('links and open files', () => linkTests(suite));

@@ -1,4 +1,4 @@
-/** The first change of a lower object, and files whose data stayed below. */
+/** The first change of a lower object. */
 import { S_IFSOCK } from '../../attributes.js';
 import { runAsync } from '../../run.js';
 import { OverlayDriver } from '../driver.js';
@@ -111,29 +111,4 @@ export function copyUpTests({ scenario, test, harness }: Suite): void {
     {},
     capabilities.devices,
   );
-}
-
-export function metacopyTests({ scenario, test }: Suite): void {
-  const trees = {
-    upper: {
-      d: dir({ f: file('', { metacopy: 7, mode: 0o600 }), moved: file('', { metacopy: 5, redirect: '/d/g' }) }),
-    },
-    lower: [{ d: dir({ f: file('content', { mode: 0o644 }), g: file('other') }) }],
-    shows: { d: dir({ f: file('content', { mode: 0o600 }), moved: file('other'), g: file('other') }) },
-  };
-  scenario('data is read from below', trees);
-  scenario('the first write brings the data up', trees, [op.append('/d/f', '!'), op.append('/d/moved', '!')]);
-  scenario('it can be renamed', trees, [op.rename('/d/f', '/d/h'), op.rename('/d/moved', '/away')]);
-  scenario('it can be truncated', trees, [
-    { kind: 'truncate', path: '/d/f', size: 3 },
-    { kind: 'truncate', path: '/d/moved', size: 8 },
-  ]);
-  test('without data below it is EIO', {
-    upper: { f: file('', { metacopy: 7 }) },
-    lower: [{ g: file('') }],
-  }, async (world) => {
-    const driver = await world.open();
-    equal(await apply(driver, { kind: 'read', path: '/f' }), { error: 'EIO' }, 'read');
-    equal(await apply(driver, op.append('/f', 'x')), { error: 'EIO' }, 'append');
-  });
 }

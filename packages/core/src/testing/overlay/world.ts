@@ -1,6 +1,7 @@
 /** A world for each test: layers with trees, overlays over them, and scenarios that are played beside the flat model. */
 import type { OverlayOptions } from '../../inode.js';
 import type { Layer, LayerNode, UpperLayer } from '../../layer.js';
+import { metacopies } from '../../metacopy.js';
 import { decodeName } from '../../names.js';
 import { Overlay } from '../../overlay.js';
 import { runAsync } from '../../run.js';
@@ -27,22 +28,32 @@ export interface Trees {
   /** Absent: an empty upper. */
   upper?: TreeSpec;
   lower: readonly TreeSpec[];
+  /** Layers for data only, below these. */
+  dataOnly?: readonly TreeSpec[];
   /** Puts in place what trees cannot say. */
   prepare?(lower: readonly UpperLayer[]): Promise<void>;
 }
 
-export type Options = Partial<Pick<OverlayOptions, 'redirectDir' | 'fsync' | 'index'>>;
+export type Options = Partial<
+  Pick<OverlayOptions, 'redirectDir' | 'fsync' | 'index' | 'metacopy' | 'verity' | 'redirectMax' | 'deepCopyUp'>
+>;
 
 export class World {
   readonly upper: UpperLayer;
   readonly lower: readonly UpperLayer[];
+  readonly dataOnly: readonly UpperLayer[];
   readonly #harness: OverlayHarness;
   readonly #options: Options;
 
-  constructor(harness: OverlayHarness, upper: UpperLayer, lower: readonly UpperLayer[], options: Options) {
+  constructor(
+    harness: OverlayHarness,
+    { upper, lower, dataOnly }: { upper: UpperLayer; lower: UpperLayer[]; dataOnly: UpperLayer[] },
+    options: Options,
+  ) {
     this.#harness = harness;
     this.upper = upper;
     this.lower = lower;
+    this.dataOnly = dataOnly;
     this.#options = options;
   }
 
@@ -51,8 +62,12 @@ export class World {
     const again = async (layer: UpperLayer): Promise<UpperLayer> => (await this.#harness.reopen?.(layer)) ?? layer;
     const lower: UpperLayer[] = [];
     for (const layer of this.lower) lower.push(await again(layer));
+    const dataOnly: UpperLayer[] = [];
+    for (const layer of this.dataOnly) dataOnly.push(await again(layer));
     const upper = without === undefined ? { upper: await again(this.upper) } : { xattrPrefix: this.upper.xattrPrefix };
-    const overlay = await runAsync(Overlay.open({ ...upper, lower, ...this.#options }));
+    const overlay = await runAsync(
+      Overlay.open({ ...upper, lower, dataOnly, metacopy: metacopies('follow'), ...this.#options }),
+    );
     return new OverlayDriver(overlay, { mode: 'async', inodes: 'keep' });
   }
 }
@@ -71,13 +86,16 @@ export async function inWorld(
   const upper = await make(trees.upper ?? {});
   const lower: UpperLayer[] = [];
   for (const tree of trees.lower) lower.push(await make(tree));
+  const dataOnly: UpperLayer[] = [];
+  for (const tree of trees.dataOnly ?? []) dataOnly.push(await make(tree));
   await trees.prepare?.(lower);
-  const before = await Promise.all(lower.map(rawTree));
+  const below = [...lower, ...dataOnly];
+  const before = await Promise.all(below.map(rawTree));
   try {
-    await body(new World(harness, upper, lower, options));
-    equal(await Promise.all(lower.map(rawTree)), before, 'the lower layers');
+    await body(new World(harness, { upper, lower, dataOnly }, options));
+    equal(await Promise.all(below.map(rawTree)), before, 'the lower layers');
   } finally {
-    await harness.dispose?.([upper, ...lower]);
+    await harness.dispose?.([upper, ...below]);
   }
 }
 
