@@ -30,7 +30,7 @@ describe('docs/options.md', () => {
   test('names no other', () => {
     const known = [...taken.map(([name]) => name), ...Object.keys(refusedOptions)];
     // Values in the first column that follow their option: `redirect_dir=off`, `follow`.
-    const values = ['follow', 'auto', 'on', 'remount', 'bind'];
+    const values = ['follow', 'auto', 'on', 'require', 'remount', 'bind'];
     const tables = page
       .split('\n')
       .filter((line) => line.startsWith('|'))
