@@ -6,7 +6,7 @@
 import { type Attributes, isDirectory, isRegular, isSymlink, S_IFDIR, S_IFREG } from './attributes.js';
 import { FsError, isFsError } from './errors.js';
 import { encodeOrigin, isPrivateXattr, OVERRIDE_XATTRS, xattrText } from './format.js';
-import type { Inode, Real, Stack } from './inode.js';
+import type { Inode, Metacopies, Real, Stack } from './inode.js';
 import type { LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from './layer.js';
 import { overridden } from './lookup.js';
 import { maybe, type Operation, wait } from './run.js';
@@ -23,7 +23,8 @@ export function* copyUp(stack: Stack, inode: Inode, wanted: number | 'metadata' 
     yield* maybe(stack.index?.nameInUpper(inode));
     if (wanted === 'metadata' || !isRegular(inode.type)) return inode.upper;
     yield* dataOf(stack, inode);
-    return inode.data === undefined ? inode.upper : yield* inode.lock.hold(completeMetacopy(stack, inode));
+    if (inode.data !== undefined) yield* inode.lock.hold((stack.options.metacopy as Metacopies).complete(stack, inode));
+    return inode.upper;
   }
   stack.writable();
   const chain: Inode[] = [];
@@ -40,7 +41,7 @@ export function* copyUp(stack: Stack, inode: Inode, wanted: number | 'metadata' 
 export function* copyUpToMove(stack: Stack, inode: Inode): Operation<LayerNode> {
   const node = yield* copyUp(stack, inode, 'metadata');
   yield* dataOf(stack, inode);
-  const mayStay = inode.data === undefined || stack.metacopies?.canRecordPlace(stack, inode) === true;
+  const mayStay = inode.data === undefined || stack.options.metacopy?.canRecordPlace(stack, inode) === true;
   return mayStay ? node : yield* copyUp(stack, inode);
 }
 
@@ -174,8 +175,8 @@ function* copyData(
   const length = wanted === 'metadata' ? size : Math.min(size, wanted);
   if (length === 0) return undefined;
   const data = yield* dataOf(stack, inode);
-  const { metacopies } = stack;
-  const mark = wanted === 'metadata' && metacopies !== undefined ? yield* metacopies.mark(stack, data) : undefined;
+  const { metacopy } = stack.options;
+  const mark = wanted === 'metadata' && metacopy !== undefined ? yield* metacopy.mark(stack, data) : undefined;
   if (mark === undefined) yield* copyBytes(stack, data, target, length);
   else yield* wait(stack.writable().setattr(target, { size }));
   return mark === undefined ? undefined : { data, mark };
@@ -283,16 +284,6 @@ export function* markImpure(stack: Stack, dir: Inode): Operation<void> {
   dir.impure = true;
 }
 
-/** A metacopy gets its data before the first write. */
-function* completeMetacopy(stack: Stack, inode: Inode): Operation<LayerNode> {
-  const node = inode.upper as LayerNode;
-  if (inode.data === undefined || stack.metacopies === undefined) return node;
-  yield* stack.metacopies.complete(stack, node, inode.data);
-  inode.data = undefined;
-  inode.whole = node;
-  return node;
-}
-
 /** Where a regular file's data is; see {@link Metacopies.find}. */
 export function* dataOf(stack: Stack, inode: Inode): Operation<Real> {
   if (inode.data !== undefined) return inode.data;
@@ -301,7 +292,7 @@ export function* dataOf(stack: Stack, inode: Inode): Operation<Real> {
   if (inode.whole === node || !isRegular(inode.type)) return own;
   const mark = yield* wait(layer.getxattr(node, `${stack.prefix}metacopy`));
   if (mark === undefined) inode.whole = node;
-  else if (stack.metacopies === undefined) throw new FsError('EPERM', { syscall: 'metacopy' });
-  else inode.data = yield* stack.metacopies.find(stack, inode, own, mark);
+  else if (stack.options.metacopy === undefined) throw new FsError('EPERM', { syscall: 'metacopy' });
+  else inode.data = yield* stack.options.metacopy.find(stack, inode, own, mark);
   return inode.data ?? own;
 }

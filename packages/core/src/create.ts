@@ -84,7 +84,7 @@ function* link(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<
   yield* checkNamed(stack, inode, name);
   if (inode.hasOrigin) yield* markImpure(stack, dir);
   yield* maybe(stack.index?.record(inode));
-  if (inode.data !== undefined) yield* (stack.metacopies as Metacopies).recordPlace(stack, inode);
+  if (inode.data !== undefined) yield* (stack.options.metacopy as Metacopies).recordPlace(stack, inode);
   const over = whiteoutAt(dir, name);
   const before = yield* wait(upper.getattr(node)); // all that may fail comes first: the name is there or it is not
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: parent, name }, over }));

@@ -117,8 +117,8 @@ export interface Metacopies {
    * verity's check, EPERM where it is not followed.
    */
   find(stack: Stack, inode: Inode, own: Real, mark: Uint8Array): Operation<Real>;
-  /** Gives a metacopy its data. */
-  complete(stack: Stack, node: LayerNode, data: Real): Operation<void>;
+  /** Gives a metacopy its data, before the first write. Under the inode's lock. */
+  complete(stack: Stack, inode: Inode): Operation<void>;
   /** The attribute of a metacopy that leaves its data in `data`, or undefined where all has to be copied up. */
   mark(stack: Stack, data: Real): Operation<Uint8Array | undefined>;
   /** Whether a metacopy can get another name as it is. */
@@ -231,6 +231,8 @@ const INO_SPAN = 2 ** 44;
 const MAX_FILE_SYSTEMS = 2 ** 9;
 
 export class Stack {
+  /** What the overlay was opened with. */
+  readonly options: OverlayOptions;
   /** The upper, if any, then the lowers, topmost first, then those for data only. */
   readonly layers: readonly Layer[];
   readonly firstData: number;
@@ -241,9 +243,6 @@ export class Stack {
   /** What becomes of a directory with lower content that is renamed. */
   readonly directoryMoves: 'record' | 'copy' | 'refuse';
   readonly redirectMax: number;
-  readonly deepCopyUp: DeepCopyUp | undefined;
-  readonly metacopies: Metacopies | undefined;
-  readonly verity: Verity | undefined;
   readonly fsync: 'auto' | 'strict' | 'volatile';
   readonly acl: InheritPermissions | undefined;
   /** Serialises changes of names. */
@@ -264,7 +263,8 @@ export class Stack {
 
   /** `sealed`, in place of an upper, is read as one but never written. */
   constructor(options: OverlayOptions, sealed?: Layer) {
-    const { lower, dataOnly = [], upper, redirectDir, metacopy, verity, xattrPrefix, fsync, index, acl } = options;
+    const { lower, dataOnly = [], upper, redirectDir, xattrPrefix, fsync, index, acl } = options;
+    this.options = options;
     const first = upper ?? sealed;
     if (lower.length === 0 && first === undefined) throw new FsError('EINVAL', { syscall: 'overlay' });
     this.upper = upper;
@@ -277,9 +277,6 @@ export class Stack {
     const asked = redirectDir ?? 'on';
     this.directoryMoves = asked !== 'on' ? 'refuse' : trusted ? 'record' : 'copy';
     this.redirectMax = options.redirectMax ?? REDIRECT_MAX;
-    this.deepCopyUp = options.deepCopyUp;
-    this.metacopies = metacopy;
-    this.verity = verity;
     this.fsync = fsync ?? 'auto';
     this.openIndex = index;
     this.acl = acl;

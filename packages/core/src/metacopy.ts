@@ -33,7 +33,7 @@ export function metacopies(wanted: MetacopyMode): Metacopies {
     complete,
     *mark(stack, data) {
       if (modeOf(stack) !== 'make') return undefined;
-      return stack.verity === undefined ? new Uint8Array(0) : yield* stack.verity.mark(stack, data);
+      return stack.options.verity === undefined ? new Uint8Array(0) : yield* stack.options.verity.mark(stack, data);
     },
     canRecordPlace(stack, inode) {
       if (isRecorded(inode)) return true;
@@ -73,7 +73,7 @@ function* find(stack: Stack, mode: MetacopyMode, inode: Inode, own: Real, ownMar
     trail = next.trail;
     mark = yield* wait(stack.layer(at.layer).getxattr(at.node, `${stack.prefix}metacopy`));
   }
-  if (stack.verity !== undefined) yield* stack.verity.check(stack, digests, at);
+  if (stack.options.verity !== undefined) yield* stack.options.verity.check(stack, digests, at);
   return at;
 }
 
@@ -123,12 +123,17 @@ function* inDataLayers(stack: Stack, path: readonly string[]): Operation<Real | 
 const CAPABILITY = 'security.capability';
 
 /** Until the mark is removed, a crash leaves the old view. */
-function* complete(stack: Stack, node: LayerNode, data: Real): Operation<void> {
+function* complete(stack: Stack, inode: Inode): Operation<void> {
   const upper = stack.writable();
+  const node = inode.upper as LayerNode;
+  const { data } = inode;
+  if (data === undefined) return; // somebody was faster
   const before = yield* wait(upper.getattr(node));
   const capability = yield* wait(upper.getxattr(node, CAPABILITY));
   yield* copyBytes(stack, data, node, before.size);
   if (capability !== undefined) yield* wait(upper.setxattr(node, CAPABILITY, capability)); // cleared by the write
   yield* wait(upper.setattr(node, { mode: before.mode & 0o7777, ...times(before) }));
   yield* wait(upper.removexattr(node, `${stack.prefix}metacopy`));
+  inode.data = undefined;
+  inode.whole = node;
 }

@@ -126,7 +126,7 @@ function movePlan(stack: Stack, inode: Inode, from: Inode, to: Inode): Directory
 /** Throws EXDEV for a directory whose move would have to be recorded, where none may be; before anything is written. */
 function checkRecordable(stack: Stack, inode: Inode, from: Inode, to: Inode): void {
   const { kind } = movePlan(stack, inode, from, to);
-  const possible = kind !== 'cross-device' && (kind !== 'copy' || stack.deepCopyUp !== undefined);
+  const possible = kind !== 'cross-device' && (kind !== 'copy' || stack.options.deepCopyUp !== undefined);
   if (!possible) throw new FsError('EXDEV', { syscall: 'rename' });
 }
 
@@ -137,15 +137,15 @@ function redirectOf(inode: Inode, scope: 'name' | 'path'): string {
 /** Brings into the upper what the move needs there. Nothing changes in view. */
 function* prepareMove(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<void> {
   yield* copyUpToMove(stack, inode);
-  if (movePlan(stack, inode, from, to).kind === 'copy') yield* (stack.deepCopyUp as DeepCopyUp)(stack, inode);
+  if (movePlan(stack, inode, from, to).kind === 'copy') yield* (stack.options.deepCopyUp as DeepCopyUp)(stack, inode);
 }
 
 /** Records what the move needs. Nothing changes in view. False if names changed since {@link prepareMove}. */
 function* record(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<boolean> {
   if (!inode.isDirectory) {
     if (inode.data === undefined) return true;
-    if (stack.metacopies?.canRecordPlace(stack, inode) !== true) return false;
-    yield* stack.metacopies.recordPlace(stack, inode);
+    if (stack.options.metacopy?.canRecordPlace(stack, inode) !== true) return false;
+    yield* stack.options.metacopy.recordPlace(stack, inode);
     return true;
   }
   const plan = movePlan(stack, inode, from, to);
