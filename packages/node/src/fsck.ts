@@ -35,6 +35,8 @@ export interface FsckOptions {
   work?: string;
   /** Topmost first. Without them, what depends on the layers below is not judged. */
   lower?: readonly string[];
+  /** Data-only layers below these. */
+  dataOnly?: readonly string[];
   /** Overlay attributes are under "user.overlay.". Default: where this user's mounts keep them. */
   userxattr?: boolean;
   /** "safe": does what changes nothing in any view. Default: only looks. */
@@ -81,7 +83,8 @@ export function fsck(options: FsckOptions): FsckFinding[] {
     checkKernelMounts(upper, work ?? upper);
     const lower = options.lower?.map((path) => layerOf(open(path)));
     const prefix = (options.userxattr ?? process.geteuid?.() !== 0) ? 'user.overlay.' : 'trusted.overlay.';
-    const findings = runSync(checkUpper({ upper: layerOf(upper), lower, prefix }));
+    const dataOnly = (options.dataOnly ?? []).map((path) => layerOf(open(path)));
+    const findings = runSync(checkUpper({ upper: layerOf(upper), lower, dataOnly, prefix }));
     if (work !== undefined) findings.push(...runSync(checkWork(layerOf(work), prefix)));
     const repaired = options.repair === 'safe' ? repair(findings, upper, work) : new Set<Finding>();
     return findings.map((finding) => {

@@ -11,7 +11,7 @@ const EXIT_REPAIRED = 11;
 export const fsckCommand: Command = {
   name: 'fsck',
   summary: 'check an upper directory, and repair what is safe to repair',
-  usage: ['UPPER [--lower A [--lower B…]] [--work W] [--repair] [--json]'],
+  usage: ['UPPER [--lower A [--lower B…] [--data D…]] [--work W] [--repair] [--json]'],
   description:
     'Checks the upper directory of an overlay that is not mounted, and its work directory: a line for each finding says\n' +
     'where it is, what is there, and what that means. Finds whiteouts that hide nothing, redirects and metadata-only\n' +
@@ -20,6 +20,7 @@ export const fsckCommand: Command = {
     'layers below is looked at only where they are named. The layers below are never written.',
   options: [
     { name: 'lower', value: 'DIR', help: 'a lower directory; repeat for more, topmost first, as for the mount' },
+    { name: 'data', value: 'DIR', help: 'a data-only layer below those; repeat for more' },
     { name: 'work', value: 'DIR', help: 'the work directory (default: the one beside the upper, if it is there)' },
     { name: 'userxattr', help: 'overlay attributes are under "user.overlay." (default: unless run by root)' },
     { name: 'repair', help: 'repair what changes nothing in any view: leftovers, what hides nothing, what is ignored' },
@@ -44,6 +45,7 @@ export const fsckCommand: Command = {
     const work = args.value('work');
     if (work !== undefined) options.work = work;
     if (args.has('lower')) options.lower = args.values('lower');
+    if (args.has('data')) options.dataOnly = args.values('data');
     if (args.has('userxattr')) options.userxattr = true;
     if (args.has('repair')) options.repair = 'safe';
     const findings = fsck(options);

@@ -3,8 +3,8 @@ import { type Attributes, isDirectory, isRegular, S_IFDIR, S_IFMT, S_IFREG } fro
 import { isFsError } from '../errors.js';
 import {
   applyOverride,
+  decodeMetacopy,
   isForeignMark,
-  isMetacopy,
   OVERRIDE_XATTRS,
   parseRedirect,
   REDIRECT_MAX,
@@ -72,7 +72,7 @@ function checkMetacopy(value: Uint8Array): Flaw | undefined {
   const flaw: Flaw = { kind: 'malformed-metacopy', what: `"metacopy" is ${shown(value)}` };
   if (value.length === 0) return undefined;
   try {
-    isMetacopy(value);
+    decodeMetacopy(value);
   } catch (error) {
     if (!isFsError(error)) throw error;
     return flaw;

@@ -19,7 +19,9 @@ import {
 } from '../format.js';
 import { type Inode, Stack } from '../inode.js';
 import type { Found, Layer, LayerNode } from '../layer.js';
-import { dataOf, list, lookup } from '../lookup.js';
+import { dataOf } from '../copy-up.js';
+import { list, lookup } from '../lookup.js';
+import { metacopies } from '../metacopy.js';
 import { type Operation, wait } from '../run.js';
 import { openRoot } from '../super.js';
 import { checkXattrs } from './attributes.js';
@@ -29,6 +31,8 @@ export interface UpperCheck {
   upper: Layer;
   /** The layers below, topmost first. Without them only what they cannot change is judged. */
   lower: readonly Layer[] | undefined;
+  /** Layers below these that only lend data. */
+  dataOnly?: readonly Layer[];
   prefix: XattrPrefix;
 }
 
@@ -55,8 +59,12 @@ interface Walk extends UpperCheck {
 
 /** What is found, parents before what is in them. Throws what the layers throw. */
 export function* checkUpper(options: UpperCheck): Operation<Finding[]> {
-  const { upper, lower, prefix } = options;
-  const stack = new Stack({ lower: lower ?? [], xattrPrefix: prefix }, upper);
+  const { upper, lower, dataOnly = [], prefix } = options;
+  const metacopy = metacopies('follow');
+  const stack = new Stack(
+    { lower: lower ?? [], dataOnly, xattrPrefix: prefix, redirectDir: 'follow', metacopy },
+    upper,
+  );
   const top: Found = { node: upper.root, attributes: yield* wait(upper.getattr(upper.root)) };
   const { dev } = top.attributes;
   const walk: Walk = { ...options, dev, stack, findings: [], markers: [], hasKernelMarks: false };
@@ -195,6 +203,7 @@ function* checkData({ stack, findings, lower }: Walk, dir: Directory, name: stri
     const entry = yield* lookup(stack, dir.inode, name);
     if (entry !== undefined) yield* dataOf(stack, entry.inode);
   } catch (error) {
+    if (isFsError(error, 'EPERM')) return; // none is followed there, whether or not there is data
     if (!isBroken(error)) throw error;
     findings.push({ kind: 'missing-data', tree: 'upper', path, what: 'a file of metadata only' });
   }
