@@ -5,10 +5,9 @@
  */
 import { type Attributes, isDirectory, isRegular, isSymlink, S_IFDIR, S_IFREG } from './attributes.js';
 import { FsError, isFsError } from './errors.js';
-import { encodeOrigin, isPrivateXattr, OVERRIDE_XATTRS, xattrText } from './format.js';
+import { encodeOrigin, isPrivateXattr, xattrText } from './format.js';
 import type { Inode, Metacopies, Real, Stack } from './inode.js';
 import type { LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from './layer.js';
-import { overridden } from './lookup.js';
 import { maybe, type Operation, wait } from './run.js';
 
 const BUFFER_SIZE = 1 << 20;
@@ -49,7 +48,7 @@ function* copyUpOne(stack: Stack, inode: Inode, wanted: number | 'metadata'): Op
   if (inode.upper !== undefined) return; // somebody else's copy-up was in flight
   const upper = stack.writable();
   const { layer, node, index } = stack.real(inode);
-  const attributes = yield* overridden(stack, index, node, yield* wait(layer.getattr(node)));
+  const attributes = yield* wait(layer.getattr(node));
   // One name of several becomes a new object, unless the index keeps them together.
   const brokenLink = !isDirectory(attributes.mode) && attributes.nlink > 1 && inode.union === undefined;
   const { uid, gid, rdev } = attributes;
@@ -249,9 +248,8 @@ function* writeAll(file: UpperFile, bytes: Uint8Array, position: number): Operat
  */
 function* copyXattrs(stack: Stack, from: Real, to: LayerNode): Operation<void> {
   const layer = stack.layer(from.layer);
-  const applied = stack.overrides.has(from.layer) ? OVERRIDE_XATTRS : []; // the copy is what they say
   for (const name of yield* wait(layer.listxattr(from.node))) {
-    if (isPrivateXattr(name, stack.prefix) || applied.includes(name)) continue;
+    if (isPrivateXattr(name, stack.prefix)) continue;
     const value = yield* wait(layer.getxattr(from.node, name));
     if (value === undefined) continue;
     try {

@@ -3,18 +3,7 @@
  * forms and those of other writers; writes the kernel's only. Pure: it decodes what lookup fetched.
  * Source: Documentation/filesystems/overlayfs.rst; for `.wh.` names the OCI image specification, layer.md.
  */
-import {
-  type Attributes,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFMT,
-  S_IFREG,
-  S_IFSOCK,
-} from './attributes.js';
-import { makedev } from './attributes.js';
+import { type Attributes, S_IFCHR, S_IFMT, S_IFREG } from './attributes.js';
 import { FsError } from './errors.js';
 import type { FileHandle, VerityDigest } from './layer.js';
 import { byteLength, decodeName, encodeName } from './names.js';
@@ -31,8 +20,6 @@ export const OPAQUE_NAMES: ReadonlySet<string> = new Set(['.wh..wh..opq', '.wh..
 /** fuse-overlayfs' own spelling of `opaque`, written where it may not set trusted attributes. */
 const FUSE_OVERLAYFS_OPAQUE = 'user.fuseoverlayfs.opaque';
 const FUSE_OVERLAYFS_ORIGIN = 'user.fuseoverlayfs.origin';
-/** Attributes whose value replaces owner and mode, in order of precedence. */
-export const OVERRIDE_XATTRS: readonly string[] = ['user.fuseoverlayfs.override_stat', 'user.containers.override_stat'];
 
 /** What a directory entry's name alone says. */
 export type NameMeaning =
@@ -206,33 +193,6 @@ export function decodeOrigin(value: Uint8Array): FileHandle | undefined {
   if (length > value.length || (flags & ~(FLAG_BIG_ENDIAN | FLAG_ANY_ENDIAN | FLAG_UPPER)) !== 0) return undefined;
   if ((flags & FLAG_BIG_ENDIAN) !== 0 && (flags & FLAG_ANY_ENDIAN) === 0) return undefined;
   return { uuid: value.slice(5, HANDLE_HEADER), type: value[4] as number, bytes: value.slice(HANDLE_HEADER, length) };
-}
-
-const OVERRIDE_TYPES: Readonly<Record<string, number>> = {
-  file: S_IFREG,
-  dir: S_IFDIR,
-  symlink: S_IFLNK,
-  pipe: S_IFIFO,
-  socket: S_IFSOCK,
-  block: S_IFBLK,
-  char: S_IFCHR,
-};
-
-/** Applies an `override_stat` value, `uid:gid:mode[:type[-major-minor]]` with an octal mode, to what the layer says. */
-export function applyOverride(attributes: Attributes, value: Uint8Array): Attributes {
-  const text = decodeName(value);
-  const match = /^(\d+):(\d+):([0-7]+)(?::([a-z]+)(?:-(\d+)-(\d+))?)?/.exec(text);
-  if (match === null) throw new FsError('EIO', { syscall: 'override_stat', path: text });
-  const [, uid, gid, mode, type, major, minor] = match;
-  const bits = type === undefined ? attributes.mode & S_IFMT : OVERRIDE_TYPES[type];
-  if (bits === undefined) throw new FsError('EIO', { syscall: 'override_stat', path: text });
-  return {
-    ...attributes,
-    uid: Number(uid),
-    gid: Number(gid),
-    mode: bits | (Number.parseInt(mode as string, 8) & 0o7777),
-    rdev: major === undefined ? attributes.rdev : makedev(Number(major), Number(minor)),
-  };
 }
 
 /** A text attribute's bytes. */

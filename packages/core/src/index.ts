@@ -62,6 +62,16 @@ export { metacopies, type MetacopyMode } from './metacopy.js';
 export { MemoryLayer, type MemoryLayerOptions, memoryLayer, MemoryObject, type MemoryTree } from './memory.js';
 export { byteLength, checkName, decodeName, encodeName, NAME_MAX, SYMLINK_MAX } from './names.js';
 export { type Entry, Overlay } from './overlay.js';
+export {
+  applyOverride,
+  escapeOverridden,
+  OVERRIDE_XATTRS,
+  overrideValue,
+  type OverriddenStat,
+  type OverrideXattr,
+  unescapeOverridden,
+} from './override.js';
+export { type OwnerMap, type OwnerMapOptions, type IdRange, ownerMap } from './owners.js';
 export { Dirent, type FileContent, promisesFs, type PromisesFs, Stats, syncFs, type SyncFs } from './paths.js';
 export type { DirectoryEntry } from './readdir.js';
 export type { RenameFlag } from './rename.js';

@@ -11,6 +11,7 @@ import type { Found, Layer, LayerNode, UpperLayer, VerityDigest } from './layer.
 import { Mutex } from './lock.js';
 import type { Listed, Whiteout } from './merge.js';
 import type { Entry } from './overlay.js';
+import type { OwnerMap } from './owners.js';
 import type { Mode, Operation } from './run.js';
 
 export interface OverlayOptions<M extends Mode = Mode> {
@@ -41,6 +42,8 @@ export interface OverlayOptions<M extends Mode = Mode> {
    * with their attributes ("strict"), or nothing ("volatile").
    */
   fsync?: 'auto' | 'strict' | 'volatile';
+  /** Owners as users see them; default: as they are stored. */
+  owners?: OwnerMap;
   /** What keeps a lower file with several names one file when it is copied up: `inodeIndex()`. Default: each name gets a copy. */
   index?: IndexOpener;
   /**
@@ -253,8 +256,6 @@ export class Stack {
   origins: { layer: number; dev: number }[] = [];
   readonly openIndex: IndexOpener | undefined;
   index: InodeIndex | undefined;
-  /** Layers whose objects may carry another writer's `override_stat`. */
-  readonly overrides: Set<number> = new Set();
   root!: Inode;
   inodeCount = 0;
   #nextId = 1;

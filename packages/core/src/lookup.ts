@@ -5,7 +5,6 @@
 import { type Attributes, DT_CHR, DT_DIR, DT_UNKNOWN, isDirectory, S_IFMT } from './attributes.js';
 import { FsError } from './errors.js';
 import {
-  applyOverride,
   decodeOrigin,
   type DirectoryMarks,
   directoryMarks,
@@ -14,7 +13,6 @@ import {
   mayBeXattrWhiteout,
   NO_MARKS,
   OPAQUE_NAMES,
-  OVERRIDE_XATTRS,
   parseRedirect,
   whiteoutXattr,
 } from './format.js';
@@ -63,8 +61,8 @@ export function* require(stack: Stack, dir: Inode, name: string, syscall: string
 
 /** See `Overlay.getattr`. */
 export function* getattr(stack: Stack, inode: Inode): Operation<Attributes> {
-  const { layer, node, index } = stack.real(inode);
-  const attributes = present(inode, yield* overridden(stack, index, node, yield* wait(layer.getattr(node))));
+  const { layer, node } = stack.real(inode);
+  const attributes = present(inode, yield* wait(layer.getattr(node)));
   // The last name is gone, which a lower layer does not know; and where a staged copy lies is the upper's own affair.
   if (inode.isNameless && (inode.upper === undefined || inode.staged)) attributes.nlink = inode.union?.nlink ?? 0;
   return attributes;
@@ -75,21 +73,6 @@ function present(inode: Inode, attributes: Attributes): Attributes {
   attributes.ino = inode.ino;
   if (inode.isDirectory && inode.isMerged) attributes.nlink = 1;
   if (inode.union !== undefined) attributes.nlink = inode.union.nlink;
-  return attributes;
-}
-
-/** Attributes with another writer's `override_stat` applied, in the layers that use it. */
-export function* overridden(
-  stack: Stack,
-  index: number,
-  node: LayerNode,
-  attributes: Attributes,
-): Operation<Attributes> {
-  if (stack.overrides.size === 0 || !stack.overrides.has(index)) return attributes;
-  for (const name of OVERRIDE_XATTRS) {
-    const value = yield* wait(stack.layer(index).getxattr(node, name));
-    if (value !== undefined) return applyOverride(attributes, value);
-  }
   return attributes;
 }
 
@@ -122,7 +105,8 @@ function* resolveEntries(stack: Stack, part: Real, entries: LayerEntry[]): Opera
       if (found === undefined) continue;
       entry.type = (found.attributes.mode & S_IFMT) >>> 12;
       if (isWhiteoutDevice(found.attributes)) (whiteouts ??= new Set()).add(entry.name);
-    } else sawUnmarked ||= entry.type !== DT_DIR;
+    }
+    sawUnmarked ||= entry.type !== DT_DIR && entry.type !== DT_CHR;
   }
   // Xattr whiteouts are looked for in listings only where the directory announces them: it costs a call an entry.
   if (sawUnmarked && part.layer >= stack.firstLower && (yield* readMarks(stack, part)).opaque === 'x') {
@@ -159,8 +143,7 @@ type FoundSoon = ReturnType<Layer['lookup']>;
 
 /** What a walk meets with every file, without the cost of a generator: a lower file, from a layer that answers at once. */
 function lowerFile(stack: Stack, index: number, answer: FoundSoon): Entry | undefined {
-  if (answer === undefined || isThenable(answer) || index < stack.firstLower || stack.overrides.size > 0)
-    return undefined;
+  if (answer === undefined || isThenable(answer) || index < stack.firstLower) return undefined;
   const { node, attributes } = answer;
   if (isDirectory(attributes.mode) || mayBeXattrWhiteout(attributes)) return undefined;
   if (attributes.nlink > 1 && stack.index !== undefined) return undefined;
@@ -183,7 +166,7 @@ function* instantiate(
   const { layer: index } = listed;
   const found = yield* wait(answer);
   if (found === undefined || (yield* isXattrWhiteout(stack, index, found))) return undefined;
-  const attributes = yield* overridden(stack, index, found.node, found.attributes);
+  const { attributes } = found;
   const real: Real = { layer: index, node: found.node };
   const inUpper = index < stack.firstLower;
   if (isDirectory(attributes.mode)) return yield* instantiateDirectory(stack, dir, name, listed, real, attributes);

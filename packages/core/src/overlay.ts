@@ -9,6 +9,7 @@ import { allocate, fsync, openFile, type OpenFlags, type OpenHandle, read, relea
 import { type Inode, type OverlayOptions, Stack } from './inode.js';
 import type { AllocateMode } from './layer.js';
 import { getattr, lookup } from './lookup.js';
+import type { OwnerMap } from './owners.js';
 import { entryIno, openDirectory, type DirectoryEntry } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename, type RenameFlag } from './rename.js';
@@ -40,6 +41,22 @@ export class Overlay<M extends Mode = Mode> {
     return new Overlay<M>(stack, yield* openRoot(stack));
   }
 
+  /** The same operation with owners as users see them in its answer. */
+  #shown<T extends Entry | Attributes | undefined>(operation: Operation<T>): Operation<T> {
+    const { owners } = this.#stack.options;
+    return owners === undefined ? operation : show(operation, owners);
+  }
+
+  /** The same with owners as the layers store them. */
+  #stored<T extends { uid?: number; gid?: number }>(owned: T): T {
+    const { owners } = this.#stack.options;
+    if (owners === undefined) return owned;
+    const stored = { ...owned };
+    if (owned.uid !== undefined) stored.uid = owners.storedUid(owned.uid);
+    if (owned.gid !== undefined) stored.gid = owners.storedGid(owned.gid);
+    return stored;
+  }
+
   /** Whether there is an upper layer. Without one every change throws EROFS. */
   get writable(): boolean {
     return this.#stack.upper !== undefined;
@@ -52,7 +69,7 @@ export class Overlay<M extends Mode = Mode> {
 
   /** The entry `name` of `dir`, or undefined. Throws ENOTDIR, ENAMETOOLONG. */
   lookup(dir: Inode, name: string): Operation<Entry | undefined> {
-    return lookup(this.#stack, dir, name);
+    return this.#shown(lookup(this.#stack, dir, name));
   }
 
   /** Keeps an inode in memory and usable after its last name is gone, until as many calls of {@link forget}. */
@@ -67,12 +84,12 @@ export class Overlay<M extends Mode = Mode> {
   }
 
   getattr(inode: Inode): Operation<Attributes> {
-    return getattr(this.#stack, inode);
+    return this.#shown(getattr(this.#stack, inode));
   }
 
   /** Changes attributes, copying up first. `clearSetId` drops set-id bits as a write by an unprivileged caller does. */
   setattr(inode: Inode, change: AttributeChange, clearSetId?: 'clear-set-id'): Operation<Attributes> {
-    return setattr(this.#stack, inode, change, clearSetId);
+    return this.#shown(setattr(this.#stack, inode, this.#stored(change), clearSetId));
   }
 
   *readlink(inode: Inode): Operation<string> {
@@ -82,12 +99,12 @@ export class Overlay<M extends Mode = Mode> {
 
   /** Makes an object of any type but adds no umask. Throws EEXIST. A 0:0 character device is EPERM, as in the kernel. */
   create(dir: Inode, name: string, object: Creation): Operation<Entry> {
-    return createObject(this.#stack, dir, name, object);
+    return this.#shown(createObject(this.#stack, dir, name, this.#stored(object)));
   }
 
   /** Gives a further name, or to what `createTmpfile` made its first. */
   link(inode: Inode, dir: Inode, name: string): Operation<Entry> {
-    return linkObject(this.#stack, inode, dir, name);
+    return this.#shown(linkObject(this.#stack, inode, dir, name));
   }
 
   unlink(dir: Inode, name: string): Operation<void> {
@@ -183,4 +200,10 @@ export class Overlay<M extends Mode = Mode> {
   *close(): Operation<void> {
     for (const layer of this.#stack.layers) if (layer.close !== undefined) yield* wait(layer.close());
   }
+}
+
+function* show<T extends Entry | Attributes | undefined>(operation: Operation<T>, owners: OwnerMap): Operation<T> {
+  const answer = yield* operation;
+  if (answer !== undefined) owners.show('attributes' in answer ? answer.attributes : answer);
+  return answer;
 }

@@ -1,6 +1,6 @@
 /** Opening an overlay (overlayfs: super.c): looks at every layer's root and refuses what is not understood. */
 import { FsError } from './errors.js';
-import { OVERRIDE_XATTRS, unknownXattr } from './format.js';
+import { unknownXattr } from './format.js';
 import type { Inode, Real, Stack } from './inode.js';
 import { readMarks } from './lookup.js';
 import { maybe, type Operation, wait } from './run.js';
@@ -20,7 +20,6 @@ export function* openRoot(stack: Stack): Operation<Inode> {
     if (names.length === 0) continue;
     const unknown = unknownXattr(names, stack.prefix);
     if (unknown !== undefined) throw new FsError('EOPNOTSUPP', { syscall: 'overlay', path: unknown });
-    if (OVERRIDE_XATTRS.some((name) => names.includes(name))) stack.overrides.add(index);
   }
   const attributes = yield* wait(stack.top.getattr(stack.top.root));
   const lower: Real[] = [];

@@ -1,9 +1,8 @@
 // The pure decisions, as tables; the encoding of names; the lock and the two ways to run an operation.
-import { type Attributes, decodeName, encodeName, FsError, runAsync, runSync, wait } from '@ovl/core';
+import { type Attributes, decodeName, encodeName, FsError, makedev, runAsync, runSync, wait } from '@ovl/core';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  applyOverride,
   decodeMetacopy,
   decodeOrigin,
   encodeMetacopy,
@@ -18,6 +17,8 @@ import {
 import { Mutex } from '../src/lock.js';
 import { type LayerListing, mergeListings } from '../src/merge.js';
 import { byteLength, checkName } from '../src/names.js';
+import { applyOverride, escapeOverridden, overrideValue, unescapeOverridden } from '../src/override.js';
+import { ownerMap } from '../src/owners.js';
 import { planDirectoryMove } from '../src/redirect.js';
 import type { Operation } from '../src/run.js';
 import { parameters } from './worlds.js';
@@ -227,6 +228,38 @@ describe('format', () => {
     expect(() => applyOverride({ mode: 0o100644 } as Attributes, encodeName(value))).toThrow(/EIO/);
   });
 
+  it.each([
+    [0o100644, 0o100755, '1:2:644'],
+    [0o040755, 0o040700, '1:2:755'],
+    [0o020600, 0o100600, '1:2:600:char-5-259'],
+    [0o064711, 0o100700, '1:2:4711:block-5-259'],
+    [0o010644, 0o100644, '1:2:644:pipe'],
+    [0o140777, 0o100600, '1:2:777:socket'],
+  ])('override_stat of %o stored as %o', (mode, stored, text) => {
+    const rdev = makedev(5, 259);
+    const value = overrideValue({ uid: 1, gid: 2, mode, rdev }, stored);
+    expect(decodeName(value)).toBe(text);
+    expect(applyOverride({ mode: stored, rdev: 0 } as Attributes, value)).toMatchObject({ uid: 1, gid: 2, mode });
+  });
+  it.each([
+    ['user.containers.override_stat', 'security.capability', 'user.containers.override_security.capability'],
+    [
+      'user.containers.override_stat',
+      'user.containers.override_stat',
+      'user.containers.override_user.containers.override_stat',
+    ],
+    ['user.containers.override_stat', 'user.k', 'user.k'],
+    ['security.fuseoverlayfs.override_stat', 'security.capability', 'security.capability'],
+  ] as const)('beside %s, a user keeps %s as %s', (own, name, stored) => {
+    expect(escapeOverridden(name, own)).toBe(stored);
+    expect(unescapeOverridden(stored, own)).toBe(name);
+  });
+  it("the override itself is hidden, and what the layer has under security.* is not a user's", () => {
+    expect(unescapeOverridden('user.containers.override_stat', 'user.containers.override_stat')).toBeUndefined();
+    expect(unescapeOverridden('security.selinux', 'user.containers.override_stat')).toBeUndefined();
+    expect(escapeOverridden('user.fuseoverlayfs.override_stat', 'user.fuseoverlayfs.override_stat')).toBeUndefined();
+  });
+
   it('attributes of nested overlays', () => {
     const prefix = 'trusted.overlay.';
     for (const name of ['user.k', 'trusted.overlay.opaque', 'trusted.overlay.overlay.opaque', 'trusted.overlayfoo']) {
@@ -237,6 +270,37 @@ describe('format', () => {
     expect(unescapeXattr('user.fuseoverlayfs.opaque', prefix)).toBeUndefined();
     expect(unknownXattr(['user.x', 'trusted.overlay.opaque', 'trusted.overlay.overlay.new'], prefix)).toBeUndefined();
     expect(unknownXattr(['trusted.overlay.new'], prefix)).toBe('trusted.overlay.new');
+  });
+});
+
+describe('owners', () => {
+  const shown = (map: ReturnType<typeof ownerMap>, uid: number, gid: number) => {
+    const attributes = { uid, gid };
+    map.show(attributes);
+    return [attributes.uid, attributes.gid];
+  };
+  const ranges = [
+    { stored: 0, shown: 1000, count: 1 },
+    { stored: 1, shown: 200000, count: 65535 },
+  ];
+  it.each([
+    [0, 1000],
+    [1, 200000],
+    [65535, 265534],
+  ])('%d is shown as %d, and back', (stored, seen) => {
+    const map = ownerMap({ uid: ranges, gid: ranges });
+    expect(shown(map, stored, stored)).toEqual([seen, seen]);
+    expect([map.storedUid(seen), map.storedGid(seen)]).toEqual([stored, stored]);
+  });
+  it('what no range names is the overflow id; what has no ranges stays', () => {
+    const map = ownerMap({ uid: ranges, overflow: { uid: 65534, gid: 65533 } });
+    expect(shown(map, 65536, 65536)).toEqual([65534, 65536]);
+    expect([map.storedUid(0), map.storedGid(7)]).toEqual([65534, 7]);
+  });
+  it('a squashed owner is shown to all and stored by none', () => {
+    const map = ownerMap({ uid: ranges, squash: { uid: 0 } });
+    expect(shown(map, 5, 5)).toEqual([0, 5]);
+    expect(map.storedUid(1000)).toBe(0);
   });
 });
 

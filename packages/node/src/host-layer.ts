@@ -22,6 +22,8 @@ import { HostFile, measureVerity } from './host-file.js';
 import { fileSystemUuid, nameToHandle, targetOfHandle } from './host-handles.js';
 import { HostNode, checkEntry, directories, hostNode, locate, locateByName } from './host-nodes.js';
 import { readEntries } from './host-readdir.js';
+import { type OverrideTrust, withOverride } from './override-layer.js';
+import type { DirectoryLayer } from './seen-layer.js';
 import {
   AT_EMPTY_PATH,
   AT_FDCWD,
@@ -45,14 +47,17 @@ import {
 const ENOENT = 2;
 const NO_UUID = new Uint8Array(16);
 
-/** Opens the directory at `path` (symbolic links in the path itself are followed) as a read-only layer. */
-export function hostLayer(path: string): Layer<'sync'> {
-  return openHostLayer(path);
+/**
+ * Opens the directory at `path` (symbolic links in the path itself are followed) as a read-only layer. Owners and modes
+ * that its objects carry in an attribute are believed as `trust` says.
+ */
+export function hostLayer(path: string, trust?: OverrideTrust): Layer<'sync'> {
+  return openHostLayer(path, trust);
 }
 
 /** {@link hostLayer}, as this package knows it. */
-export function openHostLayer(path: string): HostLayer {
-  return new HostLayer(path, openat(AT_FDCWD, path, O_PATH | O_DIRECTORY));
+export function openHostLayer(path: string, trust?: OverrideTrust): DirectoryLayer {
+  return withOverride(new HostLayer(path, openat(AT_FDCWD, path, O_PATH | O_DIRECTORY)), trust);
 }
 
 /** What the read-only layer and the upper share. */

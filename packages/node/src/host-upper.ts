@@ -23,6 +23,7 @@ import { type Surroundings, arrivesAsAsked, isWhiteout, make, settle } from './h
 import { HostFile, copyData, copyRange } from './host-file.js';
 import { HostLayer } from './host-layer.js';
 import { HostNode, checkEntry, directories, hostNode, locate, locateByName } from './host-nodes.js';
+import { type OverrideWish, upperWithOverride } from './override-layer.js';
 import { KeptDescriptors } from './kept-descriptors.js';
 import {
   AT_FDCWD,
@@ -57,9 +58,14 @@ export interface HostUpperOptions {
   work: string;
   /** Keep overlay attributes under "user.overlay.", as the kernel's mount option of that name. Default: where needed. */
   userxattr?: boolean;
+  /** Keep owners and modes in an extended attribute. Default: as the upper's root says. */
+  override?: OverrideWish;
+  /** What becomes of an owner that this process may not give to a file: it is an error (the default), or the file stays ours. */
+  owners?: 'required' | 'attempted';
 }
 
 export interface HostUpperLayer extends UpperLayer<'sync'> {
+  openIndex(): LayerNode;
   /**
    * Leaves the mark that keeps others (and the kernel) from using the directories until somebody removes
    * `<work>/work/incompat/volatile`. For who will make nothing durable; to be called before the first change.
@@ -88,7 +94,9 @@ export function hostUpper(options: HostUpperOptions): HostUpperLayer {
     inner = new WorkDirectory(work.fd, work.path);
     inner.checkSupport();
     const trusted = options.userxattr !== true && inner.allowsTrusted();
-    return new HostUpper(upper, work, inner, trusted ? 'trusted.overlay.' : 'user.overlay.');
+    const prefix = trusted ? 'trusted.overlay.' : 'user.overlay.';
+    const layer = new HostUpper(upper, work, inner, prefix, options.owners ?? 'required');
+    return upperWithOverride(layer, options.override);
   } catch (error) {
     inner?.close();
     if (work !== undefined) close(work.fd);
@@ -103,6 +111,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   readonly #workLock: GuardedDirectory;
   readonly #work: WorkDirectory;
   readonly #kept = new KeptDescriptors();
+  readonly #owners: 'required' | 'attempted';
   readonly #uid: number = process.geteuid?.() ?? 0;
   readonly #gid: number = process.getegid?.() ?? 0;
   readonly #umask: number = process.umask();
@@ -116,16 +125,36 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     workLock: GuardedDirectory,
     work: WorkDirectory,
     prefix: 'trusted.overlay.' | 'user.overlay.',
+    owners: 'required' | 'attempted',
   ) {
     super(upper.path, openat(upper.fd, '.', O_PATH | O_DIRECTORY | O_NOFOLLOW));
     this.#upper = upper;
     this.#workLock = workLock;
     this.#work = work;
     this.xattrPrefix = prefix;
+    this.#owners = owners;
     this.#staging = this.#surroundings(work.node);
   }
 
   stage(object: NewObject): Found {
+    return this.#asPermitted(object, (permitted) => this.#stage(permitted));
+  }
+
+  #asPermitted(object: NewObject, makeIt: (object: NewObject) => Found): Found {
+    try {
+      return makeIt(object);
+    } catch (error) {
+      if (!this.#mayIgnore(error)) throw error;
+      return makeIt({ ...object, uid: this.#uid, gid: this.#gid });
+    }
+  }
+
+  /** EINVAL: the owner is none in this user namespace. */
+  #mayIgnore(error: unknown): boolean {
+    return this.#owners === 'attempted' && isFsError(error, 'EPERM', 'EINVAL');
+  }
+
+  #stage(object: NewObject): Found {
     const work = this.#work;
     const name = work.nextName();
     const node = new HostNode(work.node, name, object.mode >> 12);
@@ -146,6 +175,10 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   }
 
   create(to: Place, object: NewObject): Found {
+    return this.#asPermitted(object, (permitted) => this.#create(to, permitted));
+  }
+
+  #create(to: Place, object: NewObject): Found {
     const dir = hostNode(to.dir);
     const node = new HostNode(dir, checkEntry(to.name), object.mode >> 12);
     const around = this.#surroundings(dir);
@@ -242,7 +275,13 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     const { size, uid, gid, mode, atime, mtime } = change;
     if (size !== undefined) this.#truncate(object, size);
     const at = locate(object);
-    if (uid !== undefined || gid !== undefined) fchownat(at.fd, at.name, uid ?? -1, gid ?? -1);
+    if (uid !== undefined || gid !== undefined) {
+      try {
+        fchownat(at.fd, at.name, uid ?? -1, gid ?? -1);
+      } catch (error) {
+        if (!this.#mayIgnore(error)) throw error;
+      }
+    }
     if (mode !== undefined) fchmodat(at.fd, at.name, mode & 0o7777);
     if (atime !== undefined || mtime !== undefined) utimensat(at.fd, at.name, atime, mtime);
     object.inherits = undefined;

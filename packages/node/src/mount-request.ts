@@ -2,13 +2,14 @@
  * From options to a request: every path made absolute and free of symbolic links, everything checked that can be checked
  * before a daemon is started. Each complaint is one line that says what, where, and what to do.
  */
-import { existsSync, mkdirSync, readFileSync, realpathSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { maySysAdmin } from './fuse/mount.js';
 import { ExitCode, MountError } from './mount-error.js';
 import { type Mount, isOvl, mountAt, readMounts } from './mountinfo.js';
 import type { LabelName, MountOptions, MountSettings, TransportName } from './options.js';
+import { inInitialUserNamespace } from './processes.js';
 import { AT_FDCWD, O_DIRECTORY, O_PATH, close, mountOf, openat } from './syscalls.js';
 import type { AttachRequest, MountFlag } from './transport.js';
 
@@ -36,6 +37,10 @@ export interface LayerRequest {
   vanishes: boolean;
   /** The namespace of overlay attributes; undefined for what the upper supports best. */
   userxattr: boolean | undefined;
+  owners: MountSettings['owners'];
+  /** Lowers (by index) on mounts that show the mapped owners already. */
+  idmapped: number[];
+  xattrPermissions: MountSettings['xattrPermissions'];
   redirectDir: Exclude<MountSettings['redirectDir'], 'off'>;
   metacopy: MountSettings['metacopy'];
   verity: MountSettings['verity'];
@@ -113,6 +118,9 @@ export function prepareMount(options: MountOptions): PreparedMount {
       upper: upper === undefined || work === undefined ? undefined : { upper: upper.path, work: work.path },
       vanishes: tmp !== undefined,
       userxattr: options.userxattr ?? (readOnly && !readsTrusted() ? true : undefined),
+      owners: options.owners,
+      idmapped: lower.flatMap(({ idmapped }, index) => (idmapped ? [index] : [])),
+      xattrPermissions: options.xattrPermissions,
       redirectDir:
         options.redirectDir !== 'off' ? options.redirectDir : options.userxattr === true ? 'nofollow' : 'follow',
       metacopy: options.metacopy,
@@ -122,7 +130,8 @@ export function prepareMount(options: MountOptions): PreparedMount {
       fsync: options.fsync,
       timeout: options.timeout,
       staticNlink: options.staticNlink === true,
-      acl: options.xattrs === 'off' ? 'off' : options.acl,
+      // The kernel would obey the ids in an ACL as they are stored.
+      acl: options.xattrs === 'off' || options.owners !== undefined ? 'off' : options.acl,
       xattrs: options.xattrs,
       owner: options.allow === 'root' ? (process.geteuid?.() ?? 0) : undefined,
     },
@@ -145,6 +154,7 @@ interface Directory {
   mountId: number;
   /** Its path in its file system, whatever is mounted where; undefined if the mount table does not tell. */
   inner: string | undefined;
+  idmapped: boolean;
 }
 
 function findDirectory(what: string, path: string, mounts: readonly Mount[]): Directory {
@@ -182,12 +192,13 @@ function unreachable(what: string, path: string, error: unknown): MountError {
   }
 }
 
-function placeOf(path: string, mounts: readonly Mount[]): Pick<Directory, 'mountId' | 'inner'> {
+function placeOf(path: string, mounts: readonly Mount[]): Pick<Directory, 'mountId' | 'inner' | 'idmapped'> {
   const fd = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY);
   try {
     const mountId = mountOf(fd).id;
     const mount = mounts.find(({ id }) => id === mountId);
-    return { mountId, inner: mount === undefined ? undefined : join(mount.root, relative(mount.mountpoint, path)) };
+    const inner = mount === undefined ? undefined : join(mount.root, relative(mount.mountpoint, path));
+    return { mountId, inner, idmapped: mount?.idmapped === true };
   } finally {
     close(fd);
   }
@@ -317,10 +328,5 @@ function mountFlags(options: MountOptions, readOnly: boolean): MountFlag[] {
 
 /** Attributes under "trusted." are seen only by an administrator of the whole machine, not of a user namespace. */
 function readsTrusted(): boolean {
-  if (!maySysAdmin()) return false;
-  try {
-    return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
-  } catch {
-    return true;
-  }
+  return maySysAdmin() && inInitialUserNamespace();
 }

@@ -16,6 +16,8 @@ export interface Mount {
   escapedMountpoint: string;
   fstype: string;
   source: string;
+  /** Whether it shows other owners than its file system stores (mount_setattr(2)). */
+  idmapped: boolean;
 }
 
 /** `text` holds the file's bytes as latin1. Lines that make no sense are left out. */
@@ -25,7 +27,7 @@ export function parseMountinfo(text: string): Mount[] {
     const fields = line.split(' ');
     const separator = fields.indexOf('-', 6); // after any number of optional fields
     if (separator < 0) continue;
-    const [id = '', , device = '', root = '', mountpoint = ''] = fields;
+    const [id = '', , device = '', root = '', mountpoint = '', options = ''] = fields;
     const [fstype = '', source = ''] = fields.slice(separator + 1);
     mounts.push({
       id: Number(id),
@@ -35,6 +37,7 @@ export function parseMountinfo(text: string): Mount[] {
       escapedMountpoint: mountpoint,
       fstype,
       source: unescape(source),
+      idmapped: options.split(',').includes('idmapped'),
     });
   }
   return mounts;

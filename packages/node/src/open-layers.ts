@@ -1,11 +1,25 @@
 /** Opens the layers of a request as one overlay: what every server of a mount does first, whatever its transport. */
-import { Overlay, deepCopyUp, inheritAcl, inodeIndex, metacopies, runSync, verity } from '@ovl/core';
+import { readFileSync } from 'node:fs';
+import {
+  Overlay,
+  type OwnerMap,
+  S_IFDIR,
+  deepCopyUp,
+  inheritAcl,
+  inodeIndex,
+  metacopies,
+  ownerMap,
+  runSync,
+  verity,
+} from '@ovl/core';
 import { CoveredLayer } from './covered-layer.js';
 import type { ServerOptions } from './fuse/server.js';
-import { type HostLayer, openHostLayer } from './host-layer.js';
-import { hostUpper } from './host-upper.js';
+import { openHostLayer } from './host-layer.js';
+import { type HostUpperOptions, hostUpper } from './host-upper.js';
 import type { LayerRequest } from './mount-request.js';
 import { identifyUpper } from './overlay-uuid.js';
+import { OverrideLayer, type OverrideWish, withOverride } from './override-layer.js';
+import { type DirectoryLayer, IdmappedLayer } from './seen-layer.js';
 
 export interface OpenedLayers {
   overlay: Overlay<'sync'>;
@@ -17,18 +31,17 @@ export interface OpenedLayers {
 
 /** Throws FsError. */
 export function openLayers(request: LayerRequest): OpenedLayers {
-  const { lower, covered, mountpoint, upper, userxattr, redirectDir, index, uuid, fsync, acl, vanishes } = request;
-  const { metacopy } = request;
+  const { userxattr, redirectDir, metacopy, index, uuid, fsync, acl, vanishes, owners } = request;
   const verityMode = request.verity ?? 'off';
-  const layers: HostLayer[] = lower.map((path, number) =>
-    covered.includes(number) ? new CoveredLayer(path, mountpoint) : openHostLayer(path),
-  );
-  const dataOnly = layers.splice(layers.length - request.dataOnly);
-  const options: Parameters<typeof Overlay.open<'sync'>>[0] = { lower: layers, dataOnly, deepCopyUp };
-  const opened = upper === undefined ? undefined : hostUpper(userxattr === undefined ? upper : { ...upper, userxattr });
+  const map = owners === undefined ? undefined : ownerMap({ ...owners, overflow: overflowIds() });
+  const lower = request.lower.map((_, number) => openLower(request, number, map));
+  const dataOnly = lower.splice(lower.length - request.dataOnly);
+  const options: Parameters<typeof Overlay.open<'sync'>>[0] = { lower, dataOnly, deepCopyUp };
+  const upper = upperOptions(request, lower);
+  const opened = upper === undefined ? undefined : hostUpper(upper);
   if (opened !== undefined) {
     options.upper = opened;
-    if (uuid !== undefined) identifyUpper(uuid, opened, layers);
+    if (uuid !== undefined) identifyUpper(uuid, opened, lower);
     options.index = inodeIndex(index ?? 'auto');
   }
   if (userxattr === true) options.xattrPrefix = 'user.overlay.';
@@ -37,6 +50,7 @@ export function openLayers(request: LayerRequest): OpenedLayers {
   if (verityMode !== 'off') options.verity = verity(verityMode);
   if (fsync !== undefined) options.fsync = fsync;
   if (acl !== 'off') options.acl = inheritAcl;
+  if (map !== undefined) options.owners = map;
   const prefix = options.upper?.xattrPrefix ?? options.xattrPrefix;
   return {
     overlay: runSync(Overlay.open(options)),
@@ -45,6 +59,37 @@ export function openLayers(request: LayerRequest): OpenedLayers {
       if (fsync === 'volatile' && !vanishes) opened?.markVolatile();
     },
   };
+}
+
+function openLower(request: LayerRequest, index: number, map: OwnerMap | undefined): DirectoryLayer {
+  const { lower, covered, mountpoint, xattrPermissions, idmapped } = request;
+  const path = lower[index] as string;
+  const trust = xattrPermissions === undefined ? undefined : 'all';
+  const layer = covered.includes(index)
+    ? withOverride(new CoveredLayer(path, mountpoint), trust)
+    : openHostLayer(path, trust);
+  return map !== undefined && idmapped.includes(index) ? new IdmappedLayer(layer, map) : layer;
+}
+
+function upperOptions(request: LayerRequest, lower: readonly DirectoryLayer[]): HostUpperOptions | undefined {
+  const { upper, userxattr, xattrPermissions, owners } = request;
+  if (upper === undefined) return undefined;
+  const options: HostUpperOptions = { ...upper };
+  if (userxattr !== undefined) options.userxattr = userxattr;
+  if (xattrPermissions !== undefined) options.override = { xattrPermissions, root: rootStat(lower) };
+  if (owners?.squash !== undefined) options.owners = 'attempted';
+  return options;
+}
+
+/** As the first layer below that says so shows its root; without one, what fuse-overlayfs writes. */
+function rootStat(lower: readonly DirectoryLayer[]): OverrideWish['root'] {
+  const layer = lower.find((each) => each instanceof OverrideLayer);
+  return layer?.getattr(layer.root) ?? { uid: 0, gid: 0, mode: S_IFDIR | 0o555, rdev: 0 };
+}
+
+function overflowIds(): { uid: number; gid: number } {
+  const read = (name: string): number => Number(readFileSync(`/proc/sys/kernel/${name}`, 'latin1'));
+  return { uid: read('overflowuid'), gid: read('overflowgid') };
 }
 
 /** How requests are to be answered. */

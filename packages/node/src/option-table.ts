@@ -151,6 +151,45 @@ const access: OptionGroup['options'] = {
   rootcontext: label('rootcontext', 'SELinux label of the root directory'),
 };
 
+/** Adds to what was said about owners before. */
+function addOwners(settings: MountSettings, more: NonNullable<MountSettings['owners']>): void {
+  const squash = { ...settings.owners?.squash, ...more.squash };
+  settings.owners = { ...settings.owners, ...more, ...(Object.keys(squash).length > 0 ? { squash } : {}) };
+}
+
+const owners: OptionGroup['options'] = {
+  uidmapping: withValue(
+    'STORED:SHOWN:COUNT[:…]',
+    'users, as the layers store them and as they are shown; others are "nobody"',
+    (settings, value) => addOwners(settings, { uid: value.ranges() }),
+  ),
+  gidmapping: withValue('STORED:SHOWN:COUNT[:…]', 'the same for groups', (settings, value) =>
+    addOwners(settings, { gid: value.ranges() }),
+  ),
+  squash_to_root: {
+    help: "everything is shown as root's; an owner that may not be stored is no error",
+    apply: (settings, value) => {
+      value.none();
+      addOwners(settings, { squash: { uid: 0, gid: 0, ...settings.owners?.squash } }); // an id that is named goes first
+    },
+  },
+  squash_to_uid: withValue('UID', "everything is shown as this user's", (settings, value) =>
+    addOwners(settings, { squash: { uid: value.id() } }),
+  ),
+  squash_to_gid: withValue('GID', "everything is shown as this group's", (settings, value) =>
+    addOwners(settings, { squash: { gid: value.id() } }),
+  ),
+  xattr_permissions: withValue(
+    '0|1|2',
+    "owners, modes and devices go into an attribute of the upper's files: security.fuseoverlayfs.override_stat (1), user.containers.override_stat (2)",
+    (settings, value) => {
+      const kind = Number(value.oneOf('0', '1', '2'));
+      if (kind === 1 || kind === 2) settings.xattrPermissions = kind;
+      else delete settings.xattrPermissions;
+    },
+  ),
+};
+
 const behaviour: OptionGroup['options'] = {
   timeout: withValue(
     'SECONDS',
@@ -232,6 +271,7 @@ export const optionGroups: readonly OptionGroup[] = [
   { title: 'Format of the upper', options: format },
   { title: 'Durability', options: durability },
   { title: 'Access', options: access },
+  { title: 'Owners', options: owners },
   { title: 'Behaviour', options: behaviour },
   { title: 'Mount flags', options: mountFlags },
   { title: 'For mount(8) and fstab, ignored here', options: { ...forMount, ...forMountWithValue } },
@@ -260,10 +300,4 @@ export const refusedOptions: Readonly<Record<string, string>> = {
   gid: 'owners are those of the layers',
   override_creds: 'layers are read with the rights of the daemon',
   nooverride_creds: 'layers are read with the rights of the daemon',
-  gidmapping: 'it is not supported yet',
-  squash_to_gid: 'it is not supported yet',
-  squash_to_root: 'it is not supported yet',
-  squash_to_uid: 'it is not supported yet',
-  uidmapping: 'it is not supported yet',
-  xattr_permissions: 'it is not supported yet',
 };

@@ -1,5 +1,9 @@
 /** What follows the "=" of an option: quotes, escapes, and reading it as what the option wants. */
+import type { IdRange } from '@ovl/core';
 import { ExitCode, MountError } from './mount-error.js';
+
+/** The largest id; the one above it means "none" to system calls. */
+const MAX_ID = 0xfffffffe;
 
 /**
  * Parts between separators that have no backslash before them and do not stand in a quoted value (`context="a,b"`, as
@@ -84,6 +88,30 @@ export class OptionValue {
     const seconds = Number(this.text());
     if (!Number.isFinite(seconds) || seconds < 0) throw this.#bad('needs a number of seconds');
     return seconds;
+  }
+
+  /** A user or group. */
+  id(): number {
+    const text = this.text();
+    if (!/^\d+$/.test(text) || Number(text) > MAX_ID) throw this.#bad(`needs a number from 0 to ${MAX_ID}`);
+    return Number(text);
+  }
+
+  /** `stored:shown:count`, and more of them; podman puts a colon before the first. */
+  ranges(): IdRange[] {
+    const numbers = this.text()
+      .split(':')
+      .filter((part) => part !== '');
+    const valid = numbers.every((part) => /^\d+$/.test(part) && Number(part) <= MAX_ID + 1);
+    if (numbers.length === 0 || numbers.length % 3 !== 0 || !valid) {
+      throw this.#bad('needs triples of numbers, as in 0:100000:65536 (stored:shown:count)');
+    }
+    const ranges: IdRange[] = [];
+    for (let i = 0; i < numbers.length; i += 3) {
+      const [stored = 0, shown = 0, count = 0] = numbers.slice(i, i + 3).map(Number);
+      ranges.push({ stored, shown, count });
+    }
+    return ranges;
   }
 
   oneOf<T extends string>(...allowed: T[]): T {

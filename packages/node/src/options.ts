@@ -1,4 +1,5 @@
 /** Mount options: what a mount can be told. The words of `-o` that say it are option-table.ts. */
+import type { OwnerMapOptions } from '@ovl/core';
 
 /** How the mount reaches the kernel: see transport.ts. */
 export type TransportName = 'direct' | 'libfuse';
@@ -23,6 +24,13 @@ export interface MountSettings {
   timeout?: number;
   /** Overlay attributes under "user.overlay." instead of "trusted.overlay.". */
   userxattr?: boolean;
+  /** Owners as users see them, where they are not those that the layers store. */
+  owners?: Omit<OwnerMapOptions, 'overflow'>;
+  /**
+   * Owner, mode and device numbers go into an extended attribute of the upper's objects, which all belong to the daemon: 1 for
+   * "security.fuseoverlayfs.override_stat" (needs CAP_SYS_ADMIN), 2 for "user.containers.override_stat".
+   */
+  xattrPermissions?: 1 | 2;
   /** "off": no directory with lower content is renamed, but what is recorded is followed, except with `userxattr`. */
   redirectDir?: 'on' | 'off' | 'follow' | 'nofollow';
   /** Whether changes of attributes leave a file's data below. "off" also refuses files that were left so. */

@@ -4,10 +4,14 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { type UpperLayer, encodeName, isFsError } from '@ovl/core';
-import type { HostLayer } from './host-layer.js';
 import type { HostUpperLayer } from './host-upper.js';
+import type { DirectoryLayer } from './seen-layer.js';
 
-export function identifyUpper(use: 'null' | 'off' | 'auto' | 'on', upper: HostUpperLayer, lower: HostLayer[]): void {
+export function identifyUpper(
+  use: 'null' | 'off' | 'auto' | 'on',
+  upper: HostUpperLayer,
+  lower: readonly DirectoryLayer[],
+): void {
   if (use === 'off') {
     const layers = [upper, ...lower];
     const { dev } = upper.getattr(upper.root);

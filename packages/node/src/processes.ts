@@ -1,4 +1,7 @@
-/** Telling processes apart: a pid alone may be another process by now, a pid with its start time may not. */
+/**
+ * Telling processes apart: a pid alone may be another process by now, a pid with its start time may not. And what this one
+ * is: the root of a user namespace is not the machine's.
+ */
 import { readFileSync } from 'node:fs';
 import { bind } from './libc.js';
 
@@ -20,4 +23,17 @@ const exit = bind<(status: number) => void>('void _exit(int)');
 export function exitNow(code: number): never {
   exit(code);
   throw new Error('unreachable');
+}
+
+/** Whether this process's user ids are the machine's own. */
+export function inInitialUserNamespace(): boolean {
+  try {
+    return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
+  } catch {
+    return true; // a kernel without user namespaces
+  }
+}
+
+export function isAdministrator(): boolean {
+  return process.geteuid?.() === 0 && inInitialUserNamespace();
 }

@@ -1,5 +1,5 @@
 // The published suites, run on directories of the host: the layer, the upper, and overlays over them.
-import { runSync } from '@ovl/core';
+import { runSync, S_IFDIR } from '@ovl/core';
 import {
   ALL_CAPABILITIES,
   type LayerCapabilities,
@@ -39,3 +39,22 @@ layerSuite({
 });
 upperSuite({ name: 'host directory', runner, capabilities, upper: () => freshUpper().upper });
 overlaySuite({ name: 'host directories', runner, capabilities, layer: () => freshUpper().upper });
+
+// Everything on disk belongs to this process and is a file, a directory or a symbolic link; devices and owners are attributes.
+const overridden: LayerCapabilities = {
+  ...capabilities,
+  devices: true,
+  owner: true,
+  xattrsOnAll: 'on disk only files and directories have attributes of users',
+};
+const withOverride = () =>
+  freshUpper(undefined, {
+    override: { xattrPermissions: 2, root: { uid: 0, gid: 0, mode: S_IFDIR | 0o755, rdev: 0 } },
+  });
+
+upperSuite({
+  name: 'host directory with override_stat',
+  runner,
+  capabilities: overridden,
+  upper: () => withOverride().upper,
+});

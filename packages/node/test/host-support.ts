@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Layer, type LayerNode, S_IFDIR, S_IFREG, type UpperLayer } from '@ovl/core';
 import { spawnSync } from 'node:child_process';
 import { onTestFinished } from 'vitest';
-import { hostUpper } from '../src/host-upper.js';
+import { type HostUpperOptions, hostUpper } from '../src/host-upper.js';
 
 /** Really: the root of a user namespace owns nobody else's files and may mount little. */
 export const isRoot: boolean =
@@ -31,10 +31,10 @@ export interface Bench {
 }
 
 /** An empty upper, closed after the test. */
-export function freshUpper(base: string = temporary()): Bench {
+export function freshUpper(base: string = temporary(), options: Partial<HostUpperOptions> = {}): Bench {
   mkdirSync(`${base}/upper`, { recursive: true });
   mkdirSync(`${base}/workdir`, { recursive: true });
-  const upper = hostUpper({ upper: `${base}/upper`, work: `${base}/workdir` });
+  const upper = hostUpper({ ...options, upper: `${base}/upper`, work: `${base}/workdir` });
   onTestFinished(() => upper.close?.());
   return { upper, dir: `${base}/upper`, work: `${base}/workdir/work`, base };
 }

@@ -62,6 +62,24 @@ const read: [text: string, settings: MountSettings][] = [
   ['lowerdir+=a,datadir+=c,datadir+=d:e', { lower: ['a'], dataOnly: ['c', 'd:e'] }],
   ['lowerdir=a,metacopy=on,verity=require', { lower: ['a'], metacopy: 'on', verity: 'require' }],
   ['lowerdir=a,metacopy=off,redirect_dir=nofollow', { lower: ['a'], metacopy: 'off', redirectDir: 'nofollow' }],
+  [
+    'lowerdir=a,uidmapping=:0:200000:65536,gidmapping=0:5:1:1:9:2',
+    {
+      lower: ['a'],
+      owners: {
+        uid: [{ stored: 0, shown: 200000, count: 65536 }],
+        gid: [
+          { stored: 0, shown: 5, count: 1 },
+          { stored: 1, shown: 9, count: 2 },
+        ],
+      },
+    },
+  ],
+  ['squash_to_root', { lower: [], owners: { squash: { uid: 0, gid: 0 } } }],
+  ['squash_to_uid=5,squash_to_root', { lower: [], owners: { squash: { uid: 5, gid: 0 } } }],
+  ['squash_to_root,squash_to_gid=5', { lower: [], owners: { squash: { uid: 0, gid: 5 } } }],
+  ['xattr_permissions=2', { lower: [], xattrPermissions: 2 }],
+  ['xattr_permissions=1,xattr_permissions=0', { lower: [] }],
 ];
 
 test.each(read)('%s', (text, settings) => {
@@ -81,6 +99,12 @@ const refused: [text: string, message: string][] = [
   ['lowerdir=a,fsync=never', "option 'fsync' must be one of auto, strict, volatile"],
   ['lowerdir=a,noxattrs=2', "option 'noxattrs' must be one of 0, 1"],
   ['lowerdir=a,context=', "option 'context' needs a value"],
+  ['lowerdir=a,uidmapping=:0:200000', "option 'uidmapping' needs triples of numbers"],
+  ['gidmapping=:', "option 'gidmapping' needs triples of numbers"],
+  ['gidmapping=0:-1:1', "option 'gidmapping' needs triples of numbers"],
+  ['squash_to_root=1', "option 'squash_to_root' takes no value"],
+  ['squash_to_uid=root', "option 'squash_to_uid' needs a number"],
+  ['xattr_permissions=3', "option 'xattr_permissions' must be one of 0, 1, 2"],
   ['lowerdir', "option 'lowerdir' needs a value"],
   ['upperdir=', "option 'upperdir' needs a value"],
   ['lowerdir=:a', "option 'lowerdir' has an empty path"],

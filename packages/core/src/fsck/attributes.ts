@@ -2,15 +2,14 @@
 import { type Attributes, isDirectory, isRegular, S_IFDIR, S_IFMT, S_IFREG } from '../attributes.js';
 import { isFsError } from '../errors.js';
 import {
-  applyOverride,
   decodeMetacopy,
   isForeignMark,
-  OVERRIDE_XATTRS,
   parseRedirect,
   REDIRECT_MAX,
   unknownXattr,
   type XattrPrefix,
 } from '../format.js';
+import { applyOverride, OVERRIDE_XATTRS } from '../override.js';
 import { decodeName } from '../names.js';
 import type { Finding } from './finding.js';
 
@@ -131,7 +130,7 @@ export function checkXattrs(
   for (const [full, value] of xattrs) {
     if (unknownXattr([full], prefix) !== undefined) {
       flaws.push({ kind: 'unknown-attribute', what: `"${full}"` });
-    } else if (OVERRIDE_XATTRS.includes(full)) {
+    } else if ((OVERRIDE_XATTRS as readonly string[]).includes(full)) {
       if (!isOverride(attributes, value)) flaws.push({ ...malformed(full, value), kind: 'malformed-override' });
     } else if (isForeignMark(full)) {
       if (full.endsWith('.opaque') && isNoDirectory(attributes.mode)) {

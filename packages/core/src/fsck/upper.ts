@@ -12,11 +12,11 @@ import {
   markXattrs,
   mayBeXattrWhiteout,
   meaningOfName,
-  OVERRIDE_XATTRS,
   parseRedirect,
   whiteoutXattr,
   type XattrPrefix,
 } from '../format.js';
+import { OVERRIDE_XATTRS } from '../override.js';
 import { type Inode, Stack } from '../inode.js';
 import type { Found, Layer, LayerNode } from '../layer.js';
 import { dataOf } from '../copy-up.js';
@@ -131,7 +131,8 @@ function report(
 function* overlayXattrs({ upper, prefix }: Walk, node: LayerNode): Operation<Map<string, Uint8Array>> {
   const values = new Map<string, Uint8Array>();
   for (const name of yield* wait(upper.listxattr(node))) {
-    if (!name.startsWith(prefix) && !isForeignMark(name) && !OVERRIDE_XATTRS.includes(name)) continue;
+    if (!name.startsWith(prefix) && !isForeignMark(name) && !(OVERRIDE_XATTRS as readonly string[]).includes(name))
+      continue;
     const value = yield* wait(upper.getxattr(node, name));
     if (value !== undefined) values.set(name, value);
   }
