@@ -119,18 +119,29 @@ export class WorkDirectory {
     try {
       if (mountOf(dirfd).isRoot) throw refusal('EBUSY', `${this.#path}/${name}`, 'unmount what is mounted here');
       for (const entry of readEntries(dirfd)) {
-        if (entry.type !== DT_DIR && unlinkatOrErrno(dirfd, entry.name) === 0) continue;
-        const target = this.nextName();
-        let result = renameat2OrErrno(dirfd, entry.name, this.fd, target, RENAME_NOREPLACE);
-        if (result === -EACCES) {
-          fchmodat(dirfd, entry.name, 0o700); // moving a directory writes its "..", which takes permission
-          result = renameat2OrErrno(dirfd, entry.name, this.fd, target, RENAME_NOREPLACE);
+        const path = `${this.#path}/${name}/${entry.name}`;
+        if (entry.type !== DT_DIR) {
+          const result = unlinkatOrErrno(dirfd, entry.name);
+          if (result === 0 || result === -ENOENT) continue;
+          if (result !== -EISDIR) throw errorOf(-result, 'unlinkat', path);
         }
-        if (result !== 0) throw errorOf(-result, 'renameat2', `${this.#path}/${name}/${entry.name}`);
-        moved.push(target);
+        moved.push(this.#moveUp(dirfd, entry.name, path));
       }
     } finally {
       close(dirfd);
+    }
+  }
+
+  /** Gives a directory a name of its own up here: whatever the leftovers are called, one is free. */
+  #moveUp(dirfd: number, name: string, path: string): string {
+    for (let mayOpen = false; ; ) {
+      const target = this.nextName();
+      const result = renameat2OrErrno(dirfd, name, this.fd, target, RENAME_NOREPLACE);
+      if (result === 0) return target;
+      if (result === -EACCES && !mayOpen) {
+        fchmodat(dirfd, name, 0o700); // moving a directory writes its "..", which takes permission
+        mayOpen = true;
+      } else if (result !== -EEXIST) throw errorOf(-result, 'renameat2', path);
     }
   }
 
@@ -180,7 +191,7 @@ export class WorkDirectory {
     } finally {
       close(fd);
     }
-    // New names must not meet old ones that are still there, while directories are being moved up.
+    // New names had better not meet old ones that are still there, while directories are being moved up.
     for (const name of names) {
       const serial = /^#([0-9a-f]{1,8})$/.exec(name)?.[1];
       if (serial !== undefined) this.#serial = Math.max(this.#serial, Number.parseInt(serial, 16));
