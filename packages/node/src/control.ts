@@ -95,7 +95,7 @@ class Control implements ServedMount {
   #describe(device: string, userxattr: boolean): MountRecord {
     const { layers, transport } = this.#request;
     const upper = this.#temporary ?? layers.upper;
-    return {
+    const record: MountRecord = {
       id: randomBytes(4).toString('hex'),
       pid: process.pid,
       pidStart: startTime('self') ?? 0,
@@ -110,6 +110,8 @@ class Control implements ServedMount {
       transport,
       counts: this.#server?.counts !== undefined,
     };
+    if (this.#temporary !== undefined) record.temporary = this.#temporary.directory;
+    return record;
   }
 
   #complain(line: string): void {
@@ -169,18 +171,19 @@ class Control implements ServedMount {
 
   async #cleanUp(): Promise<void> {
     for (const signal of SIGNALS) process.off(signal, this.stop);
-    process.off('SIGUSR2', this.#count);
-    if (this.#recordFile !== undefined) unregister(this.#recordFile);
-    this.#recordFile = undefined;
     await this.#watchdog?.dismiss();
     this.#attachment?.release();
     this.#attachment = undefined;
-    if (this.#temporary === undefined) return;
     try {
-      removeTemporaryUpper(this.#temporary);
+      if (this.#temporary !== undefined) removeTemporaryUpper(this.#temporary);
     } catch (error) {
-      this.#complain(`cannot remove ${this.#temporary.directory}: ${(error as Error).message}`);
+      this.#complain(`cannot remove ${this.#temporary?.directory}: ${(error as Error).message}`);
+      return; // the record lets a later command try again
     }
+    // Last: until here it is by the record that somebody could go on with the removal, or ask for counts.
+    if (this.#recordFile !== undefined) unregister(this.#recordFile);
+    this.#recordFile = undefined;
+    process.off('SIGUSR2', this.#count);
   }
 }
 

@@ -8,7 +8,7 @@ import { type MountRequest, prepareMount } from './mount-request.js';
 import { type UnmountOptions, unmount } from './mounts.js';
 import type { MountOptions } from './options.js';
 import { exitNow } from './processes.js';
-import type { MountRecord } from './registry.js';
+import { type MountRecord, readRecords } from './registry.js';
 
 export interface MountedOverlay extends MountRecord {
   /** See {@link unmount}. */
@@ -22,6 +22,7 @@ export interface MountedOverlay extends MountRecord {
 
 /** Throws MountError; then nothing is mounted and nothing left running. */
 export async function mount(options: MountOptions): Promise<MountedOverlay> {
+  if (options.tmp === true) readRecords(); // and so clears away what a killed daemon left of its own
   const { request, undo } = prepareMount(options);
   try {
     return options.foreground === true ? await serveHere(request, options) : await startDaemon(request);

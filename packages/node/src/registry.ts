@@ -1,12 +1,14 @@
 /**
  * The record of live mounts for `ovl ps`: one JSON file a mount, written by whoever serves it and removed at its end.
- * What a killed daemon left behind is recognised by its process, and removed by the next reader.
+ * What a killed daemon left behind is recognised by its process, and removed by the next reader,
+ * its temporary upper included.
  */
 import { lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RequestCount } from './fuse/request-counts.js';
 import type { TransportName } from './options.js';
 import { startTime } from './processes.js';
+import { reclaimTemporaryUpper } from './temporary.js';
 
 export interface MountRecord {
   id: string;
@@ -20,6 +22,8 @@ export interface MountRecord {
   dataOnly: string[];
   upper: string | undefined;
   work: string | undefined;
+  /** The directory of a temporary upper, which goes with the mount. */
+  temporary?: string;
   /** Overlay attributes are under "user.overlay." instead of "trusted.overlay.". */
   userxattr: boolean;
   /** ISO 8601. */
@@ -102,7 +106,7 @@ export function takeCounts(id: string): RequestCount[] | undefined {
   return undefined;
 }
 
-/** Records whose process is alive. */
+/** Records whose process is alive. Clears away what those of the others stand for. */
 export function readRecords(): MountRecord[] {
   const records: MountRecord[] = [];
   for (const directory of directories().filter(isOurs)) {
@@ -110,8 +114,8 @@ export function readRecords(): MountRecord[] {
       if (!name.endsWith('.json')) continue;
       const path = join(directory, name);
       const record = readRecord(path);
-      if (record === undefined || startTime(record.pid) !== record.pidStart) unregister(path);
-      else records.push(record);
+      if (record !== undefined && startTime(record.pid) === record.pidStart) records.push(record);
+      else if (record?.temporary === undefined || reclaimTemporaryUpper(record.temporary)) unregister(path);
     }
   }
   return records;
