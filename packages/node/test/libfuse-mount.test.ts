@@ -134,12 +134,26 @@ describe('what cannot be done through libfuse2 is refused, not done otherwise', 
   });
 });
 
+/** The process that serves, of the daemon `pid`. */
+const serverOf = (pid: number): number => Number(shell('pgrep -P "$1" -f libfuse/serve.js', [String(pid)]));
+
+test('many clients at once make no threads, whose remains would slow all that comes after', (ctx) => {
+  requireFuse(ctx, 'root');
+  const { mountpoint, pid } = mounted('seq 200 | xargs touch');
+  const threads = (): number => readdirSync(`/proc/${serverOf(pid)}/task`).length;
+  inMount(mountpoint, 'ls -l > /dev/null; echo x > f; cat f');
+  const before = threads();
+  const script = 'for i in $(seq 40); do (ls -l > /dev/null; echo $i > n$i; cat n$i) & done; wait; ls n* | wc -l';
+  expect(inMount(mountpoint, script).trim().split('\n').at(-1)).toBe('40');
+  expect(threads()).toBe(before);
+  unmountAt(mountpoint);
+});
+
 test('a killed serving process takes its mount and its daemon with it', async (ctx) => {
   requireFuse(ctx, 'root');
   const { mountpoint, pid, upper } = mounted('echo x > f');
   inMount(mountpoint, 'echo y > g');
-  const server = shell('pgrep -P "$1" -f libfuse/serve.js', [String(pid)]).trim();
-  process.kill(Number(server), 'SIGKILL');
+  process.kill(serverOf(pid), 'SIGKILL');
   await eventually(() => !isAlive(pid), 'the daemon leaves');
   expect(mountsUnder(mountpoint)).toEqual([]);
   await eventually(() => processesWith(mountpoint).length === 0, 'the watchdog leaves');
@@ -149,7 +163,7 @@ test('a killed serving process takes its mount and its daemon with it', async (c
 test('the daemon’s death takes the serving process with it', async (ctx) => {
   requireFuse(ctx, 'root');
   const { mountpoint, pid } = mounted();
-  const server = Number(shell('pgrep -P "$1" -f libfuse/serve.js', [String(pid)]));
+  const server = serverOf(pid);
   process.kill(pid, 'SIGKILL');
   await eventually(() => !isAlive(server), 'the serving process leaves');
   await eventually(() => mountsUnder(mountpoint).length === 0, 'the mount goes');

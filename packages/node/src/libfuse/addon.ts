@@ -57,9 +57,11 @@ export function loadAddon(): Addon {
       failures.push(`${name} does not load: ${(error as Error).message.trim().replace(/\s*\n\s*/g, '; ')}`);
     }
   }
-  const why = failures.length > 0 ? failures.join('; ') : `the package ${PACKAGES[0]} is not installed`;
-  const advice = `install it beside ovl (npm install ${PACKAGES[0]})`;
-  throw new MountError(ExitCode.unavailable, `transport=libfuse cannot be used: ${why}: ${advice}`);
+  const why =
+    failures.length > 0
+      ? `${failures.join('; ')}: install libfuse2 (Debian: apt install libfuse2), and the package anew`
+      : `the package ${PACKAGES[0]} is not installed: install it beside ovl (npm install ${PACKAGES[0]})`;
+  throw new MountError(ExitCode.unavailable, `transport=libfuse cannot be used: ${why}`);
 }
 
 type Load = (directory: string) => Addon;

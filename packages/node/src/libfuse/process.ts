@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { maySysAdmin, unmountByHelper, unmountDirectly } from '../fuse/mount.js';
 import { mountAt, readMounts } from '../mountinfo.js';
 import type { AttachRequest, Attachment, MountServer, ServeEvent, ServeRequest, Transport } from '../transport.js';
-import type { ProcessCommand } from './serve.js';
+import type { ProcessCommand, ProcessEvent } from './serve.js';
 
 /** In MiB. Every request makes strings and buffers, which die young. */
 const SEMI_SPACE_MB = 32;
@@ -32,15 +32,14 @@ class ServingProcess implements MountServer {
     });
     let said = '';
     this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      if (request.log === 'stderr') writeSync(2, text);
       said = (said + text).slice(-1000);
     });
     let failure: Extract<ServeEvent, { kind: 'failed' }> | undefined;
     this.#child.on('message', (message) => {
-      const event = message as ServeEvent;
-      if (event.kind === 'failed')
-        failure = event; // libfuse's reason for it comes on standard error
-      else listener(event);
+      const event = message as ProcessEvent;
+      if (event.kind === 'log') writeSync(2, `ovl: ${event.line}\n`);
+      else if (event.kind !== 'failed') listener(event);
+      else failure = event; // libfuse's reason for it comes on standard error
     });
     this.#child.on('error', (error) => {
       failure ??= { kind: 'failed', message: error.message, code: undefined };

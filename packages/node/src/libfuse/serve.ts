@@ -2,7 +2,7 @@
  * The process that serves a mount through libfuse: opens the layers, mounts when told, and answers until the unmount. Its
  * controller is at the other end of the IPC channel; when that ends, so does it, and the watchdog takes the mount away.
  */
-import { writeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { isFsError } from '@ovl/core';
 import { ExitCode, MountError } from '../mount-error.js';
 import { openLayers, serverOptions } from '../open-layers.js';
@@ -21,7 +21,10 @@ export type ProcessCommand =
 
 type Mount = (request: AttachRequest) => void;
 
-async function tell(event: ServeEvent): Promise<void> {
+/** To the controller. */
+export type ProcessEvent = ServeEvent | { kind: 'log'; line: string };
+
+async function tell(event: ProcessEvent): Promise<void> {
   await new Promise<void>((resolve) => process.send?.(event, undefined, {}, () => resolve()));
 }
 
@@ -49,6 +52,7 @@ function open({ layers, log }: ServeRequest): { mount: Mount; close: () => void 
     live: () => {
       try {
         begin();
+        silenceLibfuse();
         void tell({ kind: 'live' });
       } catch (error) {
         void failed('cannot begin to serve', error);
@@ -58,13 +62,19 @@ function open({ layers, log }: ServeRequest): { mount: Mount; close: () => void 
       server.close();
       void leave({ kind: 'ended' }, ExitCode.ok);
     },
-    log: log === 'stderr' ? (line) => void writeSync(2, `ovl: ${line}\n`) : undefined,
+    log: log === 'stderr' ? (line) => void tell({ kind: 'log', line }) : undefined,
   });
   void tell({ kind: 'opened', userxattr });
   return {
     mount: (request) => session.mount(request.mountpoint, libfuseOptions(request, layers)),
     close: () => server.close(),
   };
+}
+
+/** Once it is mounted it only complains, over and over, of the threads that it cannot make: see session.ts. */
+function silenceLibfuse(): void {
+  closeSync(2);
+  openSync('/dev/null', 'w'); // takes the lowest number that is free
 }
 
 let opened: ReturnType<typeof open> | undefined;
@@ -93,5 +103,6 @@ function obey(command: ProcessCommand): void {
 }
 
 process.umask(0); // modes come from the mount's clients, whose umask the kernel has applied
+process.on('uncaughtException', (error) => void failed('the serving process failed', error));
 process.on('disconnect', () => exitNow(ExitCode.failed));
 process.on('message', obey);

@@ -50,6 +50,14 @@ const operations: Readonly<Record<string, Operation>> = {
 /** Slots in the addon's tables. */
 const OPERATIONS = 35;
 
+/**
+ * The size that libfuse gives its threads' stacks, for no more of them to be made: one that cannot be had. It makes a thread
+ * for every request at a time and ends those beyond ten idle ones, and the addon never lets go of what a thread has had;
+ * after half a minute with 40 busy clients, every request took eight times as long as before, for ever. The two threads that
+ * there are when the mount answers are enough: one has its request answered here, while the other brings the next.
+ */
+const STACK = { variable: 'FUSE_THREAD_STACK', impossible: '-4096' };
+
 /** How often the end of the mount is looked for, in milliseconds: libfuse has no word for it that reaches us. */
 const WATCH_MS = 25;
 
@@ -79,7 +87,11 @@ export class Session {
   /** Throws an Error; libfuse has printed why. */
   mount(mountpoint: string, options: string): void {
     const implemented = new Uint32Array(OPERATIONS);
-    const isLive = act(() => this.#events.live());
+    delete process.env[STACK.variable];
+    const isLive = act(() => {
+      process.env[STACK.variable] = STACK.impossible;
+      this.#events.live();
+    });
     for (const [name, operation] of Object.entries({ ...operations, init: isLive })) {
       if (name.endsWith('xattr') && this.#server.options.xattrs === 'off') continue;
       const index = this.#addon[`op_${name}`];
