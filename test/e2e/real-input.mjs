@@ -114,9 +114,9 @@ async function fill({ as, root, lower, upper, work, merged, env }) {
  * @param {string[]} command
  * @param {number} seconds
  */
-function run({ as, merged, env, root }, command, seconds) {
+function run({ as, merged, env, root, system }, command, seconds) {
   return execute(as === 'user' ? [...asNobody, ...command] : command, {
-    timeout: seconds * 1000,
+    timeout: seconds * (system === 'ovl-libfuse' ? 3000 : 1000), // its requests take several times as long
     // What hangs in the mount cannot even be killed until its connection ends.
     onTimeout: () => abortFuse(merged),
     env,
