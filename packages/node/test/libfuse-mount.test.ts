@@ -75,12 +75,10 @@ test('objects of every type, extended attributes, a file of more than 4 GiB', (c
   unmountAt(mountpoint);
 });
 
-test('a directory of 20,000 entries is read whole', (ctx) => {
+test('a directory of 5,000 entries is read whole', (ctx) => {
   requireFuse(ctx, 'root');
-  const { mountpoint } = mounted('mkdir d; cd d; seq 20000 | xargs touch');
-  expect(inMount(mountpoint, 'ls d | wc -l; rm d/1*; ls d | wc -l; find d -type f | wc -l')).toBe(
-    '20000\n8889\n8889\n',
-  );
+  const { mountpoint } = mounted('mkdir d; cd d; seq 5000 | xargs touch');
+  expect(inMount(mountpoint, 'ls d | wc -l; rm d/1*; ls d | wc -l; find d -type f | wc -l')).toBe('5000\n3889\n3889\n');
   unmountAt(mountpoint);
 });
 

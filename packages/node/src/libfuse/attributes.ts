@@ -1,5 +1,5 @@
 /** Operations on attributes: `stat`, its changes, extended attributes, and the file system's statistics. */
-import { FsError, type Time, encodeName, runSync } from '@ovl/core';
+import { ACL_ACCESS, ACL_DEFAULT, FsError, type Time, encodeName, runSync } from '@ovl/core';
 import { type Lent, type Operation, act, tell } from './operation.js';
 import { join64, noStat, noStatfs, statfsOf } from './values.js';
 
@@ -43,9 +43,13 @@ function time(low: number, high: number): Time {
 
 export const statfs: Operation = tell(noStatfs, ({ overlay }, _path: string) => statfsOf(runSync(overlay.statfs())));
 
-/** POSIX ACLs are not understood yet, so they are neither shown nor stored: they would be kept but not obeyed. */
+/** libfuse2 has the kernel obey none, so they are neither shown nor stored. */
+function isAcl(name: string): boolean {
+  return name === ACL_ACCESS || name === ACL_DEFAULT;
+}
+
 function checkName(name: string): void {
-  if (name.startsWith('system.posix_acl_')) throw new FsError('EOPNOTSUPP', { syscall: 'getxattr', path: name });
+  if (isAcl(name)) throw new FsError('EOPNOTSUPP', { syscall: 'getxattr', path: name });
 }
 
 /** Copies to the caller's memory; without any, it is asked how long the value is. Throws ERANGE. */
@@ -67,7 +71,7 @@ export const getxattr: Operation<[path: string, name: string, memory: Lent]> = {
 
 export const listxattr: Operation<[path: string, memory: Lent]> = {
   run: ({ overlay, paths }, path, memory) => {
-    const names = runSync(overlay.listxattr(paths.inode(path))).filter((name) => !name.startsWith('system.posix_acl_'));
+    const names = runSync(overlay.listxattr(paths.inode(path))).filter((name) => !isAcl(name));
     return put(memory, encodeName(names.map((name) => `${name}\0`).join('')));
   },
   failed: (_path, memory) => [memory.buffer],

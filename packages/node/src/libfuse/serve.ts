@@ -5,6 +5,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { isFsError } from '@ovl/core';
 import { ExitCode, MountError } from '../mount-error.js';
+import type { LayerRequest } from '../mount-request.js';
 import { openLayers, serverOptions } from '../open-layers.js';
 import { exitNow } from '../processes.js';
 import type { AttachRequest, ServeEvent, ServeRequest } from '../transport.js';
@@ -44,8 +45,9 @@ function failed(what: string, error: unknown): Promise<never> {
 }
 
 /** Returns the way to mount what it opened, and the way to close it. */
-function open({ layers, log }: ServeRequest): { mount: Mount; close: () => void } {
+function open({ layers: asked, log }: ServeRequest): { mount: Mount; close: () => void } {
   const addon = loadAddon();
+  const layers: LayerRequest = { ...asked, acl: 'off' }; // libfuse2 has the kernel obey none
   const { overlay, userxattr, begin } = openLayers(layers);
   const server = new PathServer(overlay, serverOptions(layers));
   const session = new Session(addon, server, {
