@@ -71,6 +71,7 @@ export class HostLayer implements Layer<'sync'> {
   constructor(path: string, fd: number) {
     this.root = new HostNode(undefined, path, DT_DIR);
     this.root.fd = fd;
+    directories.rootOpened();
   }
 
   lookup(dir: LayerNode, name: string): Found | undefined {
@@ -162,6 +163,7 @@ export class HostLayer implements Layer<'sync'> {
   close(): void {
     if (this.root.fd < 0) return; // closed before
     directories.forgetTree(this.root);
+    directories.rootClosed();
     close(this.root.fd);
     this.root.fd = -1;
   }

@@ -40,11 +40,22 @@ export function hostNode(node: LayerNode): HostNode {
 /** Second-chance ("clock") replacement: a hit costs one store, where a list ordered by use would cost two map updates. */
 export class DirectoryCache {
   readonly #slots: HostNode[] = [];
-  readonly #capacity: number;
+  /** How many it holds, given the number of descriptors that roots of layers hold. */
+  readonly #capacity: (roots: number) => number;
+  #roots = 0;
   #hand = 0;
 
-  constructor(capacity: number) {
+  constructor(capacity: (roots: number) => number) {
     this.#capacity = capacity;
+  }
+
+  /** A layer was opened, whose root keeps its descriptor for as long as it lives. */
+  rootOpened(): void {
+    this.#roots++;
+  }
+
+  rootClosed(): void {
+    this.#roots--;
   }
 
   get size(): number {
@@ -92,7 +103,7 @@ export class DirectoryCache {
 
   #insert(node: HostNode): void {
     node.recent = true;
-    if (this.#slots.length < this.#capacity) {
+    if (this.#slots.length < this.#capacity(this.#roots)) {
       node.slot = this.#slots.push(node) - 1;
       return;
     }
@@ -144,9 +155,11 @@ export class DirectoryCache {
   }
 }
 
-/** One for all layers of the thread: each of 500 layers may not take its own share of the descriptors. */
-export const directories: DirectoryCache = new DirectoryCache(
-  Math.min(Math.max(Math.floor(openFileLimit() / 4), 64), 4096),
+const openFiles = openFileLimit();
+
+/** One for all layers of the thread: each of 1,000 layers may not take its own share of the descriptors. */
+export const directories: DirectoryCache = new DirectoryCache((roots) =>
+  Math.min(Math.max(Math.floor((openFiles - roots) / 4), 64), 4096),
 );
 
 /** Where a system call finds an object: a descriptor and a name, or with an empty name the descriptor's own object. */

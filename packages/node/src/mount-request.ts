@@ -10,7 +10,7 @@ import { ExitCode, MountError } from './mount-error.js';
 import { type Mount, isOvl, mountAt, readMounts } from './mountinfo.js';
 import type { LabelName, MountOptions, MountSettings, TransportName } from './options.js';
 import { inInitialUserNamespace } from './processes.js';
-import { AT_FDCWD, O_DIRECTORY, O_PATH, close, mountOf, openat } from './syscalls.js';
+import { AT_FDCWD, O_DIRECTORY, O_PATH, close, mountOf, openFileLimit, openat } from './syscalls.js';
 import type { AttachRequest, MountFlag } from './transport.js';
 
 /** What a daemon needs to know; passes between processes as JSON. */
@@ -74,6 +74,7 @@ export function prepareMount(options: MountOptions): PreparedMount {
   if (options.work !== undefined && options.upper === undefined) {
     throw new MountError(ExitCode.usage, 'a work directory needs an upper directory: pass upperdir too, or neither');
   }
+  checkOpenFiles(options.lower.length + (options.dataOnly?.length ?? 0));
   const mountpoint = findMountpoint(options.mountpoint, mounts);
   const dataOnly = options.dataOnly ?? [];
   const lower = [...options.lower, ...dataOnly].map((path) => findDirectory('lower directory', path, mounts));
@@ -144,6 +145,19 @@ export function prepareMount(options: MountOptions): PreparedMount {
       if (made !== undefined) rmSync(made, { recursive: true, force: true });
     },
   };
+}
+
+/** Open files besides the roots of layers: directories in use, the daemon's own. Those that users open come on top. */
+const OTHER_OPEN_FILES = 128;
+
+function checkOpenFiles(layers: number): void {
+  const needed = layers + OTHER_OPEN_FILES;
+  const limit = openFileLimit();
+  if (needed <= limit || layers < OTHER_OPEN_FILES) return; // a few layers are not what exhausts them
+  throw new MountError(
+    ExitCode.failed,
+    `${layers} layers need ${needed} open files, and the limit is ${limit}: raise it (ulimit -n ${needed})`,
+  );
 }
 
 /** A directory that was named, and where it lies. */

@@ -272,7 +272,8 @@ describe('directory descriptors', () => {
 
   test('the cache stays bounded, reopens what it dropped, and spares what is pinned', () => {
     const base = temporary();
-    const cache = new DirectoryCache(3);
+    const cache = new DirectoryCache((roots) => 4 - roots);
+    cache.rootOpened();
     const root = new HostNode(undefined, base, DT_DIR);
     root.fd = openat(AT_FDCWD, base, O_PATH | O_DIRECTORY);
     const chain: HostNode[] = [];
