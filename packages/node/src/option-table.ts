@@ -111,7 +111,9 @@ const format: OptionGroup['options'] = {
       settings.index = value.oneOf('on', 'off');
     },
   ),
-  nfs_export: onlyOff('no file handles for NFS'),
+  nfs_export: idleValue('off', 'no file handles for an NFS server', (value) => {
+    if (value.oneOf('off', 'on') === 'on') value.refuse('file handles of a FUSE mount end with it');
+  }),
   xino: idleValue('off|auto|on', 'inode numbers are unique whatever it says', (value) =>
     value.oneOf('off', 'auto', 'on'),
   ),

@@ -120,6 +120,11 @@ export class OptionValue {
     return text;
   }
 
+  /** Throws: the value is known, and cannot be honoured. */
+  refuse(why: string): never {
+    throw this.#bad(`is refused with the value '${this.text()}': ${why}`);
+  }
+
   #bad(complaint: string): MountError {
     return new MountError(ExitCode.usage, `option '${this.#name}' ${complaint}`);
   }

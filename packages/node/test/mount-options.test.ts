@@ -123,6 +123,7 @@ const refused: [text: string, message: string][] = [
   ['timeout=-1', "option 'timeout' needs a number of seconds"],
   ['redirect_dir=maybe', "option 'redirect_dir' must be one of on, off, follow, nofollow"],
   ['index=maybe', "option 'index' must be one of on, off"],
+  ['nfs_export=on', "option 'nfs_export' is refused with the value 'on': file handles of a FUSE mount end with it"],
   ['uuid=yes', "option 'uuid' must be one of null, off, auto, on"],
   ['transport=fuse', "option 'transport' must be one of direct, libfuse, fuse-native"],
 ];
