@@ -419,7 +419,8 @@ export class Stack {
 
   /** Whether one of an inode's names is in the upper; of one that the index keeps together, others may be only below. */
   inUpper(inode: Inode, dir: Inode, name: string): boolean {
-    return inode.upper !== undefined && (inode.union === undefined || dir.listing?.get(name)?.layer === 0);
+    if (inode.union === undefined || dir.lower.length === 0) return inode.upper !== undefined;
+    return dir.listing?.get(name)?.layer === 0;
   }
 
   /** Takes back an inode that was made for nothing: another operation was faster. */

@@ -6,9 +6,10 @@ import {
   type FileOperation,
   file,
   Model,
+  type ObjectSpec,
   type TreeSpec,
 } from '@ovl/core/testing';
-import { deepCopyUp, type OverlayOptions } from '@ovl/core';
+import { deepCopyUp, inodeIndex, type OverlayOptions } from '@ovl/core';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -141,5 +142,18 @@ describe('found by random runs', () => {
     ];
     const options = { deepCopyUp, redirectMax: 0 };
     await behavesAsTheModel([{ a: dir({ b: file('') }), d: dir() }], operations, 'forget', options);
+  });
+  it('a name of a lower hard link can be removed right after the deep copy-up of its directory', async () => {
+    const named = (): ObjectSpec => file('', { inode: 1 });
+    const operations: FileOperation[] = [
+      { kind: 'open', slot: 0, path: '/b', how: 'r' },
+      { kind: 'stat', path: '/a/b' },
+      { kind: 'rename', from: '/a', to: '/e' },
+      { kind: 'unlink', path: '/e/b' },
+    ];
+    const options = { deepCopyUp, redirectMax: 0, index: inodeIndex('on') };
+    for (const inodes of ['keep', 'forget'] as const) {
+      await behavesAsTheModel([{ a: dir({ b: named() }), b: named() }], operations, inodes, options);
+    }
   });
 });
