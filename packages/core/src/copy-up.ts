@@ -246,7 +246,7 @@ function* writeAll(file: UpperFile, bytes: Uint8Array, position: number): Operat
  * Copies extended attributes except the overlay's own. One that the upper may not or cannot hold is left out, as the
  * kernel does, unless access depends on it: an ACL that is lost would grant what it denied.
  */
-function* copyXattrs(stack: Stack, from: Real, to: LayerNode): Operation<void> {
+export function* copyXattrs(stack: Stack, from: Real, to: LayerNode): Operation<void> {
   const layer = stack.layer(from.layer);
   for (const name of yield* wait(layer.listxattr(from.node))) {
     if (isPrivateXattr(name, stack.prefix)) continue;

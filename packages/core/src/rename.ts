@@ -3,7 +3,7 @@
  * marks) is done before it and changes nothing in view; the move is one change of the upper.
  */
 import { S_IFDIR } from './attributes.js';
-import { copyUp, copyUpToMove, markImpure, restoreAttributes } from './copy-up.js';
+import { copyUp, copyUpToMove, copyXattrs, markImpure, restoreAttributes } from './copy-up.js';
 import { checkLive, coversBelow, nameAppeared, setOpaque, whiteoutAt } from './create.js';
 import { FsError } from './errors.js';
 import { meaningOfName, xattrText } from './format.js';
@@ -254,6 +254,7 @@ function* clearWhiteouts(stack: Stack, dir: Inode, name: string, target: Inode):
   const { node } = yield* wait(upper.stage({ mode: S_IFDIR | (attributes.mode & 0o7777), uid, gid }));
   let linked = false;
   try {
+    yield* copyXattrs(stack, { layer: 0, node: target.upper as LayerNode }, node);
     yield* setOpaque(stack, node);
     yield* restoreAttributes(upper, node, attributes);
     yield* wait(

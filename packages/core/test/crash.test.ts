@@ -7,6 +7,8 @@ import {
   canonical,
   concrete,
   crashLayer,
+  dir,
+  file,
   type FileOperation,
   Model,
   type Snapshot,
@@ -78,6 +80,15 @@ async function withCrash(
 }
 
 describe('with a crash at each change of the upper', () => {
+  it('an empty directory that is about to be replaced keeps its attributes', async () => {
+    const trees: TreeSpec[] = [{ d: dir({ x: file('') }, { mode: 0o700, xattrs: { 'user.k': 'kept' } }), a: dir() }];
+    const operations: FileOperation[] = [
+      { kind: 'unlink', path: '/d/x' },
+      { kind: 'rename', from: '/a', to: '/d' },
+    ];
+    const mutations = await withCrash(trees, operations, {}, 'kill', Number.POSITIVE_INFINITY);
+    for (let after = 0; after < mutations; after++) await withCrash(trees, operations, {}, 'kill', after);
+  });
   for (const { kind, layers, options } of KINDS) {
     for (const loss of ['kill', 'power'] as const) {
       it(`after any operations (${kind}, ${loss})`, TIMEOUT, async () => {
