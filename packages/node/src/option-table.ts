@@ -39,9 +39,6 @@ const idle = (help: string): MountOption => word(help, {});
 const idleValue = (value: string, help: string, check: (value: OptionValue) => unknown): MountOption =>
   withValue(value, help, (_, given) => void check(given));
 
-/** A feature of the kernel's overlayfs that we lack: asking for it to be off is no trouble. */
-const onlyOff = (help: string): MountOption => idleValue('off', help, (value) => value.oneOf('off'));
-
 const label = (name: 'context' | 'fscontext' | 'defcontext' | 'rootcontext', help: string): MountOption =>
   withValue('LABEL', help, (settings, value) => {
     settings.labels = { ...settings.labels, [name]: value.text() };
