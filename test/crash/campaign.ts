@@ -4,15 +4,16 @@
  * flight: everything answered is there, nothing is partial. Then the work directory must be empty, `ovl fsck` content,
  * and the kernel's overlayfs must show the same.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as fc from 'fast-check';
 import { bundleDriver, Driver, sweep } from '../differential/child.js';
 import { isGone } from '../support/mounts.mjs';
+import { Disk } from './disk.js';
 import type { Place, Requests } from './protocol.js';
-import { LargeWorkload, TreeWorkload, type Attempt, type Workload } from './workloads.js';
+import { LargeWorkload, TreeWorkload, type Attempt, type Loss, type Workload } from './workloads.js';
 
 type OvlNode = Pick<typeof import('@ovl/node'), 'mount' | 'listMounts' | 'fsck'>;
 // As built: the daemon is started from there.
@@ -22,10 +23,14 @@ export interface CampaignOptions {
   /** How many times the daemon is killed. */
   kills: number;
   seed: number;
+  /** "power": on an ext4 of its own, which loses what had not reached the disk. */
+  loss: Loss;
   /** Only the world of this number: what a failure names. */
   only?: number;
   /** No world is begun after so many milliseconds. */
   limitMs?: number;
+  /** Ends it in the middle, with nothing left behind. */
+  signal?: AbortSignal;
   /** Gets lines about the progress. */
   log(line: string): void;
 }
@@ -48,27 +53,32 @@ const LARGE_EVERY = 4;
 export class CrashFailure extends Error {}
 
 /** Throws {@link CrashFailure}, which says how to repeat it as nearly as the moment of a kill can be repeated. */
-export async function campaign({ kills, seed, only, limitMs, log }: CampaignOptions): Promise<Tally> {
+export async function campaign({ kills, seed, loss, only, limitMs, signal, log }: CampaignOptions): Promise<Tally> {
   const base = mkdtempSync(join(tmpdir(), 'ovl-crash-'));
+  const disk = loss === 'power' ? new Disk(base) : undefined;
   const bundle = await bundleDriver(new URL('./client.ts', import.meta.url));
   const client = new Driver<Requests>(bundle.file);
+  signal?.addEventListener('abort', () => void client.kill([base]));
   const tally: Tally = { kills: 0, old: 0, new: 0, leftovers: 0, operations: 0 };
   const end = Date.now() + (limitMs ?? Infinity);
   try {
     for (let world = only ?? 0; tally.kills < kills && Date.now() < end; world += only === undefined ? 1 : 0) {
-      const folder = join(base, String(world));
+      const folder = join(disk?.path ?? base, String(world));
       const number = Math.min(KILLS_A_WORLD, kills - tally.kills);
       const worldSeed = seed + world * 104_729;
       const workload =
-        world % LARGE_EVERY === LARGE_EVERY - 1 ? new LargeWorkload(worldSeed) : new TreeWorkload(worldSeed);
+        world % LARGE_EVERY === LARGE_EVERY - 1
+          ? new LargeWorkload(worldSeed, loss)
+          : new TreeWorkload(worldSeed, loss);
       try {
-        await new World(client, folder, workload, worldSeed, tally).run(number);
+        await new World({ client, folder, workload, seed: worldSeed, tally, disk }).run(number);
       } catch (error) {
         if (!(error instanceof CrashFailure)) throw error;
         throw new CrashFailure(`seed ${seed}, world ${world}, ${error.message}`, { cause: error });
       } finally {
         await sweep(folder);
-        rmSync(folder, { recursive: true, force: true });
+        if (disk === undefined) rmSync(folder, { recursive: true, force: true });
+        else disk.clear(folder);
       }
       log(summary(tally));
     }
@@ -76,6 +86,7 @@ export async function campaign({ kills, seed, only, limitMs, log }: CampaignOpti
   } finally {
     await client.kill([base]);
     bundle.remove();
+    disk?.remove();
     rmSync(base, { recursive: true, force: true });
   }
 }
@@ -85,15 +96,22 @@ export function summary({ kills, operations, old, new: after, leftovers }: Tally
 }
 
 /** One set of layers, whose daemon is killed several times. */
+interface WorldOptions {
+  client: Driver<Requests>;
+  folder: string;
+  workload: Workload;
+  seed: number;
+  tally: Tally;
+  disk: Disk | undefined;
+}
+
 class World {
-  readonly #client: Driver<Requests>;
+  readonly #options: WorldOptions;
   readonly #place: Place;
   readonly #kernelMerged: string;
-  readonly #workload: Workload;
-  readonly #seed: number;
-  readonly #tally: Tally;
 
-  constructor(client: Driver<Requests>, folder: string, workload: Workload, seed: number, tally: Tally) {
+  constructor(options: WorldOptions) {
+    const { folder, workload } = options;
     const lower = Array.from({ length: workload.layers }, (_, i) => join(folder, `lower${i}`));
     const [upper, work, merged] = ['upper', 'work', 'merged'].map((name) => join(folder, name)) as [
       string,
@@ -102,16 +120,14 @@ class World {
     ];
     this.#place = { lower, upper, work, merged };
     this.#kernelMerged = join(folder, 'kernel');
-    this.#client = client;
-    this.#workload = workload;
-    this.#seed = seed;
-    this.#tally = tally;
+    this.#options = options;
     for (const path of [...lower, upper, work, merged, this.#kernelMerged]) mkdirSync(path, { recursive: true });
   }
 
   async run(kills: number): Promise<void> {
     const { lower } = this.#place;
-    await this.#workload.build(this.#client, lower);
+    await this.#options.workload.build(this.#options.client, lower);
+    this.#options.disk?.sync();
     const before = await this.#digests();
     for (let i = 0; i < kills; i++) {
       try {
@@ -125,30 +141,42 @@ class World {
   }
 
   #digests(): Promise<string[]> {
-    return Promise.all(this.#place.lower.map((root) => this.#client.ask('digest', { root })));
+    return Promise.all(this.#place.lower.map((root) => this.#options.client.ask('digest', { root })));
   }
 
   async #crash(index: number): Promise<void> {
-    const attempt = await this.#workload.attempt(index);
+    const attempt = await this.#options.workload.attempt(index);
     const { operations, results } = attempt;
     const moment = fc.record({
       at: fc.integer({ min: 0, max: operations.length - 1 }),
       afterUs: fc.integer({ min: 0, max: attempt.stepUs }),
     });
-    const [kill] = fc.sample(moment, { seed: this.#seed + index, numRuns: 1 }) as [{ at: number; afterUs: number }];
+    const [kill] = fc.sample(moment, { seed: this.#options.seed + index, numRuns: 1 }) as [
+      { at: number; afterUs: number },
+    ];
     const pid = await this.#mount();
-    const answered = await this.#client.ask('run', { merged: this.#place.merged, operations, kill: { ...kill, pid } });
+    const { disk } = this.#options;
+    const how = disk === undefined ? { ...kill, pid } : { ...kill, pid, disk: disk.path };
+    const answered = await this.#options.client.ask('run', { merged: this.#place.merged, operations, kill: how });
     for (const [i, result] of answered.entries()) {
       const [is, should] = [result, results[i]].map((value) => JSON.stringify(value)); // as it came, without "undefined"
       if (is === should) continue;
       throw new CrashFailure(`${JSON.stringify(operations[i])} answered ${is}, not ${should}`);
     }
     if (!(await isGone(this.#place.merged, 10_000))) throw new CrashFailure('the mount outlived its daemon');
-    this.#tally.kills++;
-    this.#tally.operations += answered.length;
-    const staged = readdirSync(join(this.#place.work, 'work'), { withFileTypes: true });
-    if (staged.some((entry) => !entry.isCharacterDevice())) this.#tally.leftovers++; // all whiteouts are links of one there
+    await disk?.restart();
+    this.#options.tally.kills++;
+    this.#options.tally.operations += answered.length;
+    if (this.#staged().length > 0) this.#options.tally.leftovers++;
     await this.#check(attempt, answered.length, `killed ${kill.afterUs} µs after the start of operation ${kill.at}`);
+  }
+
+  /** What lies in the work directory, but for the one that all whiteouts are links of. */
+  #staged(): string[] {
+    const directory = join(this.#place.work, 'work');
+    if (!existsSync(directory)) return []; // a power failure may take it along
+    const entries = readdirSync(directory, { withFileTypes: true });
+    return entries.filter((entry) => !entry.isCharacterDevice()).map(({ name }) => name);
   }
 
   /** Returns the daemon's process, as `ovl ps` lists it. */
@@ -165,33 +193,30 @@ class World {
     const { lower, upper, work, merged } = this.#place;
     const { mount, fsck } = (await import(/* @vite-ignore */ built)) as OvlNode;
     const mounted = await mount({ lower, upper, work, mountpoint: merged });
-    const found = await this.#workload.view(this.#client, this.#place, 'ovl');
-    await mounted.unmount();
+    const found = await this.#options.workload.view(this.#options.client, this.#place, 'ovl');
+    // A mount namespace that somebody makes meanwhile keeps the daemon for as long as it lasts.
+    await mounted.unmount({ timeoutMs: 60_000 });
 
     const inFlight = attempt.operations[answered];
-    const settled = await survivor(attempt, answered, found);
+    const settled = await attempt.settle(answered, found);
     const story = `${when}, with ${answered} answered; in flight: ${JSON.stringify(inFlight)}`;
     if (settled === undefined) throw new CrashFailure(await explain(attempt, answered, found, story));
-    attempt.settle(settled);
-    if (inFlight !== undefined) this.#tally[settled === answered ? 'old' : 'new']++;
+    if (inFlight !== undefined) this.#options.tally[settled > answered ? 'new' : 'old']++;
 
-    const left = readdirSync(join(work, 'work'));
+    const left = this.#staged();
     if (left.length > 0) throw new CrashFailure(`${story}: left in the work directory: ${left.join(', ')}`);
     // Whiteouts that hide nothing are RENAME_WHITEOUT's; and a directory that takes a whiteout's place is exchanged with it.
     const findings = fsck({ upper, work, lower, repair: 'safe' });
     const wrong = findings.filter(({ kind, repaired }) => kind !== 'dangling-whiteout' || !repaired);
     if (wrong.length > 0) throw new CrashFailure(`${story}: ${JSON.stringify(findings)}`);
-    const kernel = await this.#workload.view(this.#client, { ...this.#place, merged: this.#kernelMerged }, 'kernel');
+    const kernel = await this.#options.workload.view(
+      this.#options.client,
+      { ...this.#place, merged: this.#kernelMerged },
+      'kernel',
+    );
     if (!isDeepStrictEqual(kernel, found))
       throw new CrashFailure(`${story}: in the kernel: ${different(found, kernel)}`);
   }
-}
-
-/** After how many operations the view is what was found. */
-async function survivor(attempt: Attempt, answered: number, found: unknown): Promise<number | undefined> {
-  const counts = answered < attempt.operations.length ? [answered, answered + 1] : [answered];
-  for (const count of counts) if (isDeepStrictEqual(await attempt.expected(count), found)) return count;
-  return undefined;
 }
 
 async function explain(attempt: Attempt, answered: number, found: unknown, story: string): Promise<string> {

@@ -3,13 +3,23 @@
  * middle of an operation. It also looks at trees, so that whatever hangs, hangs here.
  */
 import { createHash } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 import { runSync } from '@ovl/core';
 import { apply, type FileOperation, populate, type Result, type Snapshot, snapshot } from '@ovl/core/testing';
 import { hostUpper } from '../../packages/node/src/host-upper.js';
-import { mount, umount2 } from '../../packages/node/src/mount-syscalls.js';
+import { ioctlOrErrno, mount, umount2 } from '../../packages/node/src/mount-syscalls.js';
 import { KernelCalls } from '../differential/kernel-calls.js';
 import { respond } from '../differential/respond.js';
 import { randomBytes, seenOf } from './large.js';
@@ -22,14 +32,22 @@ const BEGUN = 1;
 const PID = 2;
 const AT = 3;
 const AFTER_US = 4;
-const cells = isMainThread ? new Int32Array(new SharedArrayBuffer(20)) : (workerData as Int32Array);
+const DISK = 5;
+const cells = isMainThread ? new Int32Array(new SharedArrayBuffer(24)) : (workerData as Int32Array);
 
-/** Errors by which a client learns that the daemon is gone. */
+/** Errors by which a client learns that the daemon is gone, or the disk. */
 const GONE = new Set(['ENOTCONN', 'ECONNABORTED']);
+const LOST = new Set(['EIO', 'EROFS', ...GONE]);
+
+const EXT4_IOC_SHUTDOWN = 0x8004587d;
+const NOLOGFLUSH = new Uint32Array([2]);
 
 async function run(merged: string, operations: readonly FileOperation[], kill: Kill): Promise<Result[]> {
   const driver = new MountDriver(merged);
   const results: Result[] = [];
+  const disk = kill.disk === undefined ? -1 : openSync(kill.disk, 'r');
+  const gone = disk < 0 ? GONE : LOST;
+  Atomics.store(cells, DISK, disk);
   Atomics.store(cells, BEGUN, -1);
   Atomics.store(cells, PID, kill.pid);
   Atomics.store(cells, AT, kill.at);
@@ -41,7 +59,7 @@ async function run(merged: string, operations: readonly FileOperation[], kill: K
       Atomics.store(cells, BEGUN, i);
       Atomics.notify(cells, BEGUN);
       const result = await apply(driver, operation);
-      if ('error' in result && GONE.has(result.error)) break;
+      if ('error' in result && gone.has(result.error)) break;
       results.push(result);
     }
     if (Atomics.load(cells, BEGUN) < kill.at) throw new Error('the daemon was gone before it was killed');
@@ -49,6 +67,7 @@ async function run(merged: string, operations: readonly FileOperation[], kill: K
     return results;
   } finally {
     driver.end();
+    if (disk >= 0) closeSync(disk);
   }
 }
 
@@ -61,6 +80,8 @@ function killer(): never {
     }
     const end = performance.now() + Atomics.load(cells, AFTER_US) / 1000;
     while (performance.now() < end);
+    const disk = Atomics.load(cells, DISK);
+    if (disk >= 0 && ioctlOrErrno(disk, EXT4_IOC_SHUTDOWN, NOLOGFLUSH) < 0) throw new Error('no ext4 to shut down');
     process.kill(Atomics.load(cells, PID), 'SIGKILL');
     Atomics.store(cells, ARMED, 0);
     Atomics.notify(cells, ARMED);

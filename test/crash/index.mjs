@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { createServer } from 'vite';
 
-const usage = `Usage: pnpm crash [--runs N] [--seed N] [--only WORLD]
+const usage = `Usage: pnpm crash [--runs N] [--seed N] [--only WORLD] [--power]
 
 Kills the daemon of a real mount at random moments of a random workload, mounts the same directories again, and checks
 that everything answered is there and nothing is half done; then that the kernel's overlayfs shows the same. Needs root,
@@ -12,6 +12,8 @@ Options:
   --runs N      how many kills (default 200)
   --seed N      where the randomness starts (default: another one each time; it is printed)
   --only WORLD  only the layers and operations of this number, again and again: what a failure names
+  --power       with the daemon, the file system under the upper ends (an ext4 on a loop device), losing what had not
+                reached the disk: what fsync has answered for must be there, and no copy may be partial
   --help        print this
 
 Exit codes: 0 all is well, 1 something was lost or half done, 2 wrong usage`;
@@ -20,6 +22,7 @@ const options = {
   runs: { type: 'string' },
   seed: { type: 'string' },
   only: { type: 'string' },
+  power: { type: 'boolean' },
   help: { type: 'boolean' },
 };
 
@@ -60,14 +63,19 @@ const server = await createServer({
   optimizeDeps: { noDiscovery: true },
   appType: 'custom',
 });
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort());
 try {
   const { campaign } = await server.ssrLoadModule('/test/crash/campaign.ts');
   console.log(`${kills} kills, seed ${seed}`);
   const started = performance.now();
-  await campaign({ kills, seed, only, log: (line) => console.log(line) });
+  const loss = values.power ? 'power' : 'kill';
+  await campaign({ kills, seed, loss, only, signal: stop.signal, log: (line) => console.log(line) });
   console.log(`all is well, in ${((performance.now() - started) / 1000).toFixed(0)} s`);
 } catch (error) {
-  console.error(error.name === 'Error' && error.cause === undefined ? error : error.message);
+  console.error(
+    stop.signal.aborted ? 'interrupted' : error.constructor.name === 'CrashFailure' ? error.message : error,
+  );
   process.exitCode = 1;
 } finally {
   await server.close();

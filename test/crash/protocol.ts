@@ -9,11 +9,15 @@ export interface Place {
   merged: string;
 }
 
-/** When a daemon is killed: so long after the operation with this index began. */
+/**
+ * When a daemon is killed: so long after the operation with this index began. With `disk`, the ext4 mounted there is shut
+ * down at the same moment: what had not reached the disk by then is lost, as when the power fails.
+ */
 export interface Kill {
   pid: number;
   at: number;
   afterUs: number;
+  disk?: string;
 }
 
 /** A file too large for the model: random bytes, made from its seed. */

@@ -2,6 +2,7 @@
  * What the clients of a mount do while its daemon is killed, and what they may then find: small trees, on which everything
  * happens, and large files, whose copy-up is what is cut off.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { DT_LNK } from '@ovl/core';
 import {
   apply,
@@ -23,6 +24,9 @@ import type { Driver } from '../differential/child.js';
 import { LargeModel } from './large.js';
 import type { LargeFile, Place, Requests } from './protocol.js';
 
+/** What a crash takes with it: the daemon alone, or all that had not reached the disk. */
+export type Loss = 'kill' | 'power';
+
 /** A sequence of operations on what is there now. */
 export interface Attempt {
   operations: FileOperation[];
@@ -30,8 +34,8 @@ export interface Attempt {
   results: Result[];
   /** The view after the first `count` of them, as {@link Workload.view} gives it. */
   expected(count: number): Promise<unknown>;
-  /** Goes on from there. */
-  settle(count: number): void;
+  /** After how many of them the view may be what was found, when so many had been answered. Goes on from there. */
+  settle(answered: number, found: unknown): Promise<number | undefined>;
   /** The longest that one operation may take, roughly. */
   stepUs: number;
 }
@@ -86,14 +90,52 @@ function followsLink(model: Model, op: FileOperation): boolean {
 
 const LOOKING = new Set(['stat', 'read', 'readdir', 'readlink', 'getxattr', 'listxattr', 'pread']);
 
+type View = Record<string, { content?: string } | undefined>;
+
+/** Of a file by its path: of all that is opened in between, nothing else uses this slot. */
+function fsyncOf(path: string): FileOperation[] {
+  return [
+    { kind: 'open', slot: 9, path, how: 'r' },
+    { kind: 'fsync', slot: 9 },
+    { kind: 'close', slot: 9 },
+  ];
+}
+
+function unsynced(model: Model): string[] {
+  return model.paths().flatMap(({ path }) => ((model.mayHold(path)?.length ?? 1) > 1 ? [path] : []));
+}
+
+/**
+ * After how many operations everything before was on the disk: an fsync that had something to write ends a transaction of
+ * ext4's journal, in which all earlier changes of names and attributes are.
+ */
+function durable(answered: readonly FileOperation[], models: readonly Model[]): number {
+  const had = (i: number): number => unsynced(models[i] as Model).length;
+  return answered.findLastIndex(({ kind }, i) => kind === 'fsync' && had(i + 1) < had(i)) + 1;
+}
+
+/** Lets `model` have what was found as the contents that no fsync stands for, neither then nor later. */
+function forgetUnsynced(model: Model, later: Model, found: View): void {
+  const isDirty = new Set([...unsynced(model), ...unsynced(later)]);
+  for (const { path } of model.paths()) {
+    const content = found[path]?.content;
+    if (content === undefined || model.mayHold(path) === undefined) continue;
+    if (isDirty.has(path) || later.mayHold(path) === undefined) model.settle(path, content);
+    else model.settle(path, model.mayHold(path)?.at(-1) as string);
+  }
+}
+
 /** Random operations on small random trees. */
 export class TreeWorkload implements Workload {
   readonly #seed: number;
   readonly #trees: TreeSpec[];
   #model: Model;
 
-  constructor(seed: number) {
+  readonly #loss: Loss;
+
+  constructor(seed: number, loss: Loss) {
     this.#seed = seed;
+    this.#loss = loss;
     this.#trees = sample(given(arbitraryLayers(fc, OPTIONS)), seed).map(kernelForm);
     this.#model = new Model(this.#trees);
   }
@@ -120,6 +162,15 @@ export class TreeWorkload implements Workload {
       operations.push(operation);
       results.push(result);
       models.push(next);
+      if (this.#loss === 'kill' || operations.length % 3 > 0 || !('path' in operation)) continue;
+      for (const step of fsyncOf(operation.path)) {
+        const synced = (models.at(-1) as Model).clone();
+        const answer = await apply(synced, step);
+        if ('error' in answer) break; // no regular file
+        operations.push(step);
+        results.push(answer);
+        models.push(synced);
+      }
     }
     const after = (count: number): Model => {
       const model = (models[count] as Model).clone();
@@ -130,10 +181,19 @@ export class TreeWorkload implements Workload {
       operations,
       results,
       expected: async (count) => canonical(await snapshot(after(count))),
-      settle: (count) => {
-        this.#model = after(count);
+      settle: async (answered, found) => {
+        const last = Math.min(answered + 1, operations.length);
+        const first = this.#loss === 'kill' ? answered : durable(operations.slice(0, answered), models);
+        for (let count = last; count >= first; count--) {
+          const model = after(count);
+          if (this.#loss === 'power') forgetUnsynced(model, after(last), found as View);
+          if (!isDeepStrictEqual(canonical(await snapshot(model)), found)) continue;
+          this.#model = model;
+          return count;
+        }
+        return undefined;
       },
-      stepUs: 400,
+      stepUs: this.#loss === 'kill' ? 400 : 3000,
     };
   }
 
@@ -148,11 +208,13 @@ const LARGE_BYTES = 24 << 20;
 export class LargeWorkload implements Workload {
   readonly layers = 1;
   readonly #seed: number;
+  readonly #loss: Loss;
   readonly #files: LargeFile[];
   #model: LargeModel;
 
-  constructor(seed: number) {
+  constructor(seed: number, loss: Loss) {
     this.#seed = seed;
+    this.#loss = loss;
     this.#files = [1, 2, 3, 4, 5].map((n) => ({ name: `large${n}`, bytes: LARGE_BYTES + n * 1000, seed: seed + n }));
     this.#model = new LargeModel(this.#files);
   }
@@ -173,10 +235,19 @@ export class LargeWorkload implements Workload {
       fc.record({ kind: fc.constant('chmod'), path, mode: fc.constantFrom(0o600, 0o444, 0o4755) }),
     );
     const move = fc.record({ kind: fc.constant('rename'), from: path, to: fc.constant(`/${name}+`) });
-    const operations: FileOperation[] = sample(
-      fc.oneof(fc.tuple(change, change), fc.tuple(change, move), fc.tuple(move)),
-      this.#seed + index * 7919,
+    // What is written into the copy and not synced may be lost, or not; here it is the copy itself that counts.
+    const alone = fc.oneof(
+      change.filter(({ kind }) => kind === 'truncate' || kind === 'chmod'),
+      move,
     );
+    const two = fc.oneof(fc.tuple(change, change), fc.tuple(change, move), fc.tuple(move));
+    // Then the journal is made to reach the disk: a copy whose data had not would now be there, and be empty.
+    const synced: FileOperation[] = [
+      { kind: 'create', path: `/sync${index}`, mode: 0o644, uid: 0, gid: 0 },
+      ...fsyncOf(`/sync${index}`),
+    ];
+    const arbitrary: fc.Arbitrary<FileOperation[]> = this.#loss === 'power' ? alone.map((op) => [op, ...synced]) : two;
+    const operations = sample(arbitrary, this.#seed + index * 7919);
     const models = [this.#model];
     for (const operation of operations) {
       const next = (models.at(-1) as LargeModel).clone();
@@ -192,8 +263,15 @@ export class LargeWorkload implements Workload {
       operations,
       results,
       expected: (count) => Promise.resolve((models[count] as LargeModel).view()),
-      settle: (count) => {
-        this.#model = models[count] as LargeModel;
+      settle: (answered, found) => {
+        const synced = operations.slice(0, answered).findLastIndex(({ kind }) => kind === 'fsync') + 1;
+        const first = this.#loss === 'kill' ? answered : synced;
+        for (let count = Math.min(answered + 1, operations.length); count >= first; count--) {
+          if (!isDeepStrictEqual((models[count] as LargeModel).view(), found)) continue;
+          this.#model = models[count] as LargeModel;
+          return Promise.resolve(count);
+        }
+        return Promise.resolve(undefined);
       },
       stepUs: 60_000,
     });

@@ -75,6 +75,7 @@ export class Driver<R extends { [K in keyof R]: [unknown, unknown] } = Requests>
   }
 
   async ask<K extends keyof R & string>(method: K, argument: R[K][0]): Promise<R[K][1]> {
+    if (this.#dead) throw new Error(`"${method}" asked of a driver that is dead`);
     const id = this.#nextId++;
     let timer: NodeJS.Timeout | undefined;
     try {
