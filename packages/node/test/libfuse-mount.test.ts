@@ -104,7 +104,7 @@ describe('what cannot be done through libfuse2 is refused, not done otherwise', 
     unmountAt(mountpoint);
   });
 
-  test('fallocate, and renames that exchange', (ctx) => {
+  test('fallocate', (ctx) => {
     requireFuse(ctx, 'root');
     const { mountpoint } = mounted('echo x > f; echo y > g');
     expect(run('fallocate', ['-l', '4096', `${mountpoint}/f`]).stderr).toMatch(/not supported|unsupported/);
