@@ -215,7 +215,7 @@ function* copySegments(
     for (at = start; at < Math.min(end, length); ) {
       const chunk = buffer.subarray(0, Math.min(buffer.length, end - at, length - at));
       const read = yield* wait(from.read(chunk, at));
-      if (read === 0) throw new FsError('EIO', { syscall: 'copy-up' }); // shorter than its size says
+      if (read === 0) throw new FsError('ESTALE', { syscall: 'copy-up' }); // it became shorter meanwhile
       yield* writeAll(to, chunk.subarray(0, read), at);
       at += read;
     }

@@ -75,6 +75,7 @@ export { type OwnerMap, type OwnerMapOptions, type IdRange, ownerMap } from './o
 export { Dirent, type FileContent, promisesFs, type PromisesFs, Stats, syncFs, type SyncFs } from './paths.js';
 export type { DirectoryEntry } from './readdir.js';
 export type { RenameFlag } from './rename.js';
+export { Revalidation } from './revalidation.js';
 export { createTmpfile } from './tmpfile.js';
 export { type Answer, type Mode, type Operation, runAsync, runSync, wait } from './run.js';
 export { verity } from './verity.js';

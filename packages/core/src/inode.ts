@@ -12,6 +12,7 @@ import { Mutex } from './lock.js';
 import type { Listed, Whiteout } from './merge.js';
 import type { Entry } from './overlay.js';
 import type { OwnerMap } from './owners.js';
+import type { Revalidation } from './revalidation.js';
 import type { Mode, Operation } from './run.js';
 
 export interface OverlayOptions<M extends Mode = Mode> {
@@ -51,6 +52,8 @@ export interface OverlayOptions<M extends Mode = Mode> {
    * where it has none. Left out, modes are taken as they are.
    */
   acl?: InheritPermissions;
+  /** For layers that change from outside meanwhile: what checks the caches. Without it they are trusted. */
+  revalidation?: Revalidation;
 }
 
 /** Opens the index of an overlay, or answers undefined where its layers cannot have one. */
@@ -246,6 +249,7 @@ export class Stack {
   /** What becomes of a directory with lower content that is renamed. */
   readonly directoryMoves: 'record' | 'copy' | 'refuse';
   readonly redirectMax: number;
+  readonly revalidation: Revalidation | undefined;
   readonly fsync: 'auto' | 'strict' | 'volatile';
   readonly acl: InheritPermissions | undefined;
   /** Serialises changes of names. */
@@ -281,6 +285,7 @@ export class Stack {
     this.fsync = fsync ?? 'auto';
     this.openIndex = index;
     this.acl = acl;
+    this.revalidation = options.revalidation;
   }
 
   /** The layer whose file system the overlay reports. */
@@ -364,6 +369,18 @@ export class Stack {
     inode.isNameless = true;
     this.inodeCount--;
     if (!inode.kept && !(inode.union !== undefined && inode.union.nlink > 0)) this.unalias(inode);
+  }
+
+  /** Forgets the names of a directory, to be read again. */
+  forgetNames(dir: Inode): void {
+    dir.listing = dir.whiteouts = undefined;
+    dir.version++;
+  }
+
+  /** Records that a name stands for something else, or nothing, without our doing: who holds the inode keeps it. */
+  lose(inode: Inode, dir: Inode, name: string): void {
+    this.removeDentry(inode, dir, name);
+    if (inode.dentry === undefined) this.becomeNameless(inode);
   }
 
   /** Releases the object of an inode that has no name and that nobody holds any more. */

@@ -3,7 +3,7 @@
  * layers once and merged, so that a lookup costs one layer call however many layers there are, and an absent name none.
  */
 import { type Attributes, DT_CHR, DT_DIR, DT_UNKNOWN, isDirectory, S_IFMT } from './attributes.js';
-import { FsError } from './errors.js';
+import { FsError, isFsError } from './errors.js';
 import {
   decodeOrigin,
   type DirectoryMarks,
@@ -27,12 +27,13 @@ import { isThenable, maybe, type Operation, wait } from './run.js';
 export function* lookup(stack: Stack, dir: Inode, name: string): Operation<Entry | undefined> {
   checkName(name);
   if (!dir.isDirectory) throw new FsError('ENOTDIR', { syscall: 'lookup', path: name });
-  for (;;) {
+  if (stack.revalidation !== undefined) yield* stack.revalidation.check(stack, dir);
+  for (let reread = false; ; ) {
     const cached = dir.children?.get(name);
     if (cached !== undefined) {
-      const attributes = yield* getattr(stack, cached);
-      if (dir.children?.get(name) === cached) return { inode: cached, attributes };
-      continue; // forgotten or renamed while suspended: look again
+      const attributes = yield* attributesOrLoss(stack, cached, dir, name);
+      if (attributes !== undefined && dir.children?.get(name) === cached) return { inode: cached, attributes };
+      continue; // lost, or forgotten or renamed while suspended: look again
     }
     const listing = dir.listing ?? (yield* list(stack, dir));
     const listed = listing.get(name);
@@ -45,10 +46,28 @@ export function* lookup(stack: Stack, dir: Inode, name: string): Operation<Entry
       if (entry !== undefined) stack.abandon(entry.inode);
       continue; // changed while suspended: look again
     }
-    if (entry === undefined)
-      listing.delete(name); // an xattr whiteout, or gone from the layer behind our back
+    if (entry === undefined && !reread) {
+      reread = true; // an xattr whiteout; or the layer changed behind our back, and another may have the name
+      stack.forgetNames(dir);
+      continue;
+    }
+    if (entry === undefined) listing.delete(name);
     else stack.addDentry(entry.inode, dir, name);
     return entry;
+  }
+}
+
+/** The attributes of a cached entry; undefined if its layer has it no more, which then is no entry any more. */
+function* attributesOrLoss(stack: Stack, inode: Inode, dir: Inode, name: string): Operation<Attributes | undefined> {
+  try {
+    return yield* getattr(stack, inode);
+  } catch (error) {
+    if (!isFsError(error, 'ENOENT', 'ESTALE')) throw error;
+    if (dir.children?.get(name) === inode) {
+      stack.lose(inode, dir, name);
+      stack.forgetNames(dir);
+    }
+    return undefined;
   }
 }
 
@@ -145,7 +164,7 @@ type FoundSoon = ReturnType<Layer['lookup']>;
 function lowerFile(stack: Stack, index: number, answer: FoundSoon): Entry | undefined {
   if (answer === undefined || isThenable(answer) || index < stack.firstLower) return undefined;
   const { node, attributes } = answer;
-  if (isDirectory(attributes.mode) || mayBeXattrWhiteout(attributes)) return undefined;
+  if (isDirectory(attributes.mode) || isWhiteoutDevice(attributes) || mayBeXattrWhiteout(attributes)) return undefined;
   if (attributes.nlink > 1 && stack.index !== undefined) return undefined;
   return newLowerFile(stack, { layer: index, node }, attributes);
 }
@@ -156,7 +175,7 @@ export function newLowerFile(stack: Stack, real: Real, attributes: Attributes): 
 }
 
 /** Makes the inode behind a listed name. Undefined if the layer has it no more or it is a whiteout after all. */
-function* instantiate(
+export function* instantiate(
   stack: Stack,
   dir: Inode,
   name: string,
@@ -165,7 +184,8 @@ function* instantiate(
 ): Operation<Entry | undefined> {
   const { layer: index } = listed;
   const found = yield* wait(answer);
-  if (found === undefined || (yield* isXattrWhiteout(stack, index, found))) return undefined;
+  if (found === undefined || isWhiteoutDevice(found.attributes)) return undefined;
+  if (yield* isXattrWhiteout(stack, index, found)) return undefined;
   const { attributes } = found;
   const real: Real = { layer: index, node: found.node };
   const inUpper = index < stack.firstLower;

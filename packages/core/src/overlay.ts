@@ -67,6 +67,16 @@ export class Overlay<M extends Mode = Mode> {
     return this.#stack.inodeCount;
   }
 
+  /** Whether the layers may change from outside. */
+  get revalidates(): boolean {
+    return this.#stack.revalidation !== undefined;
+  }
+
+  /** Where they may: what was checked for one request is checked again for the next. */
+  beginRequest(): void {
+    this.#stack.revalidation?.next();
+  }
+
   /** The entry `name` of `dir`, or undefined. Throws ENOTDIR, ENAMETOOLONG. */
   lookup(dir: Inode, name: string): Operation<Entry | undefined> {
     return this.#shown(lookup(this.#stack, dir, name));

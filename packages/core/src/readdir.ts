@@ -15,6 +15,7 @@ export interface DirectoryEntry {
 /** See `Overlay.readdir`. */
 export function* openDirectory(stack: Stack, dir: Inode): Operation<DirectoryEntry[]> {
   if (!dir.isDirectory) throw new FsError('ENOTDIR', { syscall: 'readdir' });
+  if (stack.revalidation !== undefined) yield* stack.revalidation.check(stack, dir);
   const listing = dir.listing ?? (yield* list(stack, dir));
   return Array.from(listing, ([name, { type, ino }]) => ({ name, type, ino: dir.children?.get(name)?.ino ?? ino }));
 }

@@ -5,7 +5,7 @@
  */
 import { basename, dirname } from 'node:path';
 import { type Attributes, DT_DIR, type Found, type LayerNode } from '@ovl/core';
-import { HostLayer } from './host-layer.js';
+import { type Changes, HostLayer } from './host-layer.js';
 import { HostNode } from './host-nodes.js';
 import { AT_FDCWD, O_DIRECTORY, O_PATH, close, openat, statxFd } from './syscalls.js';
 
@@ -15,8 +15,8 @@ export class CoveredLayer extends HostLayer {
   readonly #below: HostNode;
 
   /** To be made before the mount. `mountpoint` is absolute and has no symbolic links. */
-  constructor(path: string, mountpoint: string) {
-    super(path, openat(AT_FDCWD, path, O_PATH | O_DIRECTORY));
+  constructor(path: string, mountpoint: string, changes: Changes) {
+    super(path, openat(AT_FDCWD, path, O_PATH | O_DIRECTORY), changes);
     const parent = openat(AT_FDCWD, dirname(mountpoint), O_PATH | O_DIRECTORY);
     try {
       this.#name = basename(mountpoint);

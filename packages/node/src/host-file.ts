@@ -117,7 +117,7 @@ function copyRanges(from: number, to: number, length: number): boolean {
         if (cannot.has(copied)) return false;
         throw errorOf(-copied, 'copy_file_range');
       }
-      if (copied === 0) throw new FsError('EIO', { syscall: 'copy_file_range' }); // the source shrank meanwhile
+      if (copied === 0) throw new FsError('ESTALE', { syscall: 'copy_file_range' }); // it became shorter meanwhile
       at += copied;
     }
   }

@@ -20,7 +20,7 @@ import {
 } from '@ovl/core';
 import { HostFile, measureVerity } from './host-file.js';
 import { fileSystemUuid, nameToHandle, targetOfHandle } from './host-handles.js';
-import { HostNode, checkEntry, directories, hostNode, locate, locateByName } from './host-nodes.js';
+import { HostNode, checkEntry, directories, hostNode, isKnown, locate, locateByName } from './host-nodes.js';
 import { readEntries } from './host-readdir.js';
 import { type OverrideTrust, withOverride } from './override-layer.js';
 import type { DirectoryLayer } from './seen-layer.js';
@@ -39,36 +39,46 @@ import {
   getxattr,
   listxattr,
   openat,
+  openatOrErrno,
   readlinkat,
   reopen,
+  statxFd,
   statxOrErrno,
 } from './syscalls.js';
 
 const ENOENT = 2;
 const NO_UUID = new Uint8Array(16);
+/** What opening a name fails with that no longer stands for a regular file but for a device, a link or a directory. */
+const isOther = (errno: number): boolean =>
+  [6 /* ENXIO */, 19 /* ENODEV */, 21 /* EISDIR */, 40 /* ELOOP */].includes(errno);
+
+/** Whether a layer changes only through us, or somebody changes it meanwhile: then opening a file takes a look more. */
+export type Changes = 'none' | 'outside';
 
 /**
  * Opens the directory at `path` (symbolic links in the path itself are followed) as a read-only layer. Owners and modes
  * that its objects carry in an attribute are believed as `trust` says.
  */
-export function hostLayer(path: string, trust?: OverrideTrust): Layer<'sync'> {
-  return openHostLayer(path, trust);
+export function hostLayer(path: string, trust?: OverrideTrust, changes: Changes = 'none'): Layer<'sync'> {
+  return openHostLayer(path, trust, changes);
 }
 
 /** {@link hostLayer}, as this package knows it. */
-export function openHostLayer(path: string, trust?: OverrideTrust): DirectoryLayer {
-  return withOverride(new HostLayer(path, openat(AT_FDCWD, path, O_PATH | O_DIRECTORY)), trust);
+export function openHostLayer(path: string, trust: OverrideTrust | undefined, changes: Changes): DirectoryLayer {
+  return withOverride(new HostLayer(path, openat(AT_FDCWD, path, O_PATH | O_DIRECTORY), changes), trust);
 }
 
 /** What the read-only layer and the upper share. */
 export class HostLayer implements Layer<'sync'> {
   readonly root: HostNode;
+  readonly #changes: Changes;
   /** UUIDs of the file systems met, by mount: a layer has few. */
   readonly #uuids = new Map<number, Uint8Array>();
   #ignoresUuid = false;
 
   /** `fd` is an O_PATH descriptor of the directory, from now on the layer's. */
-  constructor(path: string, fd: number) {
+  constructor(path: string, fd: number, changes: Changes = 'none') {
+    this.#changes = changes;
     this.root = new HostNode(undefined, path, DT_DIR);
     this.root.fd = fd;
     directories.rootOpened();
@@ -77,15 +87,21 @@ export class HostLayer implements Layer<'sync'> {
   lookup(dir: LayerNode, name: string): Found | undefined {
     const parent = hostNode(dir);
     const found = statxOrErrno(directories.fd(parent), checkEntry(name), AT_SYMLINK_NOFOLLOW);
-    if (typeof found !== 'number') return { node: new HostNode(parent, name, found.mode >> 12), attributes: found };
+    if (typeof found !== 'number') {
+      const node = new HostNode(parent, name, found.mode >> 12);
+      node.identify(found);
+      return { node, attributes: found };
+    }
     if (found === ENOENT) return undefined;
     throw errorOf(found, 'statx', name);
   }
 
   getattr(node: LayerNode): Attributes {
-    const { fd, name } = locate(hostNode(node));
+    const object = hostNode(node);
+    const { fd, name } = locate(object);
     const found = statxOrErrno(fd, name, name === '' ? AT_EMPTY_PATH : AT_SYMLINK_NOFOLLOW);
     if (typeof found === 'number') throw errorOf(found, 'statx', name);
+    if (!isKnown(object, found)) throw new FsError('ESTALE', { syscall: 'statx', path: name });
     return found;
   }
 
@@ -106,7 +122,13 @@ export class HostLayer implements Layer<'sync'> {
   }
 
   open(node: LayerNode): HostFile {
-    return new HostFile(this.openRegular(hostNode(node), O_RDONLY));
+    const object = hostNode(node);
+    const fd = this.openRegular(object, O_RDONLY);
+    if (this.#changes === 'outside' && !isKnown(object, statxFd(fd))) {
+      close(fd);
+      throw new FsError('ESTALE', { syscall: 'open', path: object.name });
+    }
+    return new HostFile(fd);
   }
 
   getxattr(node: LayerNode, name: string): Uint8Array | undefined {
@@ -179,7 +201,10 @@ export class HostLayer implements Layer<'sync'> {
       throw new FsError(node.type === DT_DIR ? 'EISDIR' : 'EINVAL', { syscall: 'open', path: node.name });
     }
     const { fd, name } = locate(node);
-    return name === '' ? reopen(fd, access | O_NONBLOCK) : openat(fd, name, access | O_NOFOLLOW | O_NONBLOCK);
+    if (name === '') return reopen(fd, access | O_NONBLOCK);
+    const opened = openatOrErrno(fd, name, access | O_NOFOLLOW | O_NONBLOCK);
+    if (opened >= 0) return opened;
+    throw isOther(-opened) ? new FsError('ESTALE', { syscall: 'open', path: name }) : errorOf(-opened, 'openat', name);
   }
 
   /** By the object itself where it can be opened harmlessly, else by its directory. */

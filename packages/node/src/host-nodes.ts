@@ -4,8 +4,8 @@
  * no component is followed if it is (or has just been replaced by) a symbolic link. Descriptors of directories are
  * cached, bounded over all layers of the thread; the chain of parents opens a forgotten one again.
  */
-import { DT_DIR, type EntryType, FsError, type LayerNode } from '@ovl/core';
-import { O_DIRECTORY, O_NOFOLLOW, O_PATH, close, openFileLimit, openat } from './syscalls.js';
+import { type Attributes, DT_DIR, type EntryType, FsError, type LayerNode } from '@ovl/core';
+import { O_DIRECTORY, O_NOFOLLOW, O_PATH, close, errorOf, openFileLimit, openatOrErrno, statxFd } from './syscalls.js';
 
 const ESTALE = 'ESTALE';
 
@@ -14,6 +14,9 @@ export class HostNode {
   parent: HostNode | undefined;
   name: string;
   readonly type: EntryType;
+  /** Which object was found under the name: another may have taken it from outside. 0 if it was not looked up. */
+  ino = 0;
+  dev = 0;
   /** An O_PATH descriptor of the object itself, or −1. */
   fd = -1;
   /** Where the cache has it, or −1: `fd` then belongs to the node (a root, or an object without a name). */
@@ -29,6 +32,12 @@ export class HostNode {
     this.parent = parent;
     this.name = name;
     this.type = type;
+  }
+
+  /** Records which object it stands for. */
+  identify({ ino, dev }: Attributes): void {
+    this.ino = ino;
+    this.dev = dev;
   }
 }
 
@@ -94,7 +103,7 @@ export class DirectoryCache {
     for (let i = missing.length - 1; i >= 0; i--) {
       const next = missing[i] as HostNode;
       if (next.type !== DT_DIR) throw new FsError('ENOTDIR', { syscall: 'openat', path: next.name });
-      fd = openat(fd, next.name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+      fd = openKnown(fd, next);
       next.fd = fd; // from here on `at` may lose its descriptor: it is not needed any more
       this.#insert(next);
     }
@@ -153,6 +162,20 @@ export class DirectoryCache {
       if (at === root) this.forget(node);
     }
   }
+}
+
+/** Opens a directory by its name. Throws ESTALE if something else is there by now, or nothing. */
+function openKnown(dirfd: number, node: HostNode): number {
+  const fd = openatOrErrno(dirfd, node.name, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+  if (fd >= 0 && isKnown(node, statxFd(fd))) return fd;
+  if (fd >= 0) close(fd);
+  else if (![-2 /* ENOENT */, -20 /* ENOTDIR */].includes(fd)) throw errorOf(-fd, 'openat', node.name);
+  throw new FsError(ESTALE, { syscall: 'openat', path: node.name });
+}
+
+/** Whether attributes are those of the object that the node stands for. */
+export function isKnown({ ino, dev, type }: HostNode, found: Attributes): boolean {
+  return (ino === 0 || (found.ino === ino && found.dev === dev)) && found.mode >> 12 === type;
 }
 
 const openFiles = openFileLimit();

@@ -216,6 +216,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   #settled(dirfd: number, node: HostNode, fd: number, object: NewObject, expected: boolean): Found {
     try {
       const attributes = settle(dirfd, node.name, fd, object, expected);
+      node.identify(attributes);
       if (fd >= 0) this.#fresh = { node, fd };
       return { node, attributes };
     } catch (error) {

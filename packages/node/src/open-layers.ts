@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import {
   Overlay,
   type OwnerMap,
+  Revalidation,
   S_IFDIR,
   deepCopyUp,
   inheritAcl,
@@ -37,6 +38,7 @@ export function openLayers(request: LayerRequest): OpenedLayers {
   const lower = request.lower.map((_, number) => openLower(request, number, map));
   const dataOnly = lower.splice(lower.length - request.dataOnly);
   const options: Parameters<typeof Overlay.open<'sync'>>[0] = { lower, dataOnly, deepCopyUp };
+  if (request.timeout !== undefined) options.revalidation = new Revalidation();
   const upper = upperOptions(request, lower);
   const opened = upper === undefined ? undefined : hostUpper(upper);
   if (opened !== undefined) {
@@ -65,9 +67,10 @@ function openLower(request: LayerRequest, index: number, map: OwnerMap | undefin
   const { lower, covered, mountpoint, xattrPermissions, idmapped } = request;
   const path = lower[index] as string;
   const trust = xattrPermissions === undefined ? undefined : 'all';
+  const changes = request.timeout === undefined ? 'none' : 'outside';
   const layer = covered.includes(index)
-    ? withOverride(new CoveredLayer(path, mountpoint), trust)
-    : openHostLayer(path, trust);
+    ? withOverride(new CoveredLayer(path, mountpoint, changes), trust)
+    : openHostLayer(path, trust, changes);
   return map !== undefined && idmapped.includes(index) ? new IdmappedLayer(layer, map) : layer;
 }
 

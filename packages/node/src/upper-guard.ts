@@ -90,7 +90,9 @@ function readMountInfo(): string {
   }
 }
 
+/** A relative path was looked up from where `mount` ran, which nobody remembers: from here it would name something else. */
 function inodeAt(path: string): { dev: number; ino: number } | undefined {
+  if (!path.startsWith('/')) return undefined;
   try {
     return statSync(Buffer.from(path, 'latin1'));
   } catch {

@@ -104,6 +104,23 @@ describe('locks', () => {
     execFileSync('mount', ['-t', 'overlay', 'o', '-o', options, at('merged')]); // and the kernel takes it back
   });
 
+  test("a mount of the kernel's overlayfs by relative paths does not lock what is called the same here", (ctx) => {
+    requireOrSkip(ctx, isRoot, 'mounting overlayfs needs root');
+    const there = directories();
+    const here = directories();
+    const script =
+      'cd "$1"; mkdir lower merged; mount -t overlay o -o lowerdir=lower,upperdir=upper,workdir=work merged';
+    execFileSync('sh', ['-ec', script, 'sh', there.base]);
+    onTestFinished(() => void execFileSync('umount', [`${there.base}/merged`]));
+    const before = process.cwd();
+    process.chdir(here.base);
+    try {
+      tryOpen({ upper: 'upper', work: 'work' });
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   test('mountinfo', () => {
     const line =
       '100 97 0:45 / /m\\040p rw,relatime shared:5 - overlay o rw,lowerdir=/a\\:b:/c,upperdir=/u\\040x\\134,y,workdir=w,uuid=on';

@@ -227,7 +227,7 @@ describe('symbolic links', () => {
     const dir = find(layer, 'dir');
     renameSync(`${base}/layer/dir`, `${base}/away`);
     symlinkSync('../outside', `${base}/layer/dir`);
-    expect(codeOf(() => layer.lookup(dir, 'file'))).toBe('ENOTDIR');
+    expect(codeOf(() => layer.lookup(dir, 'file'))).toBe('ESTALE');
     // The other order: the descriptor was open before, and goes on meaning the old directory.
     const again = layerOf(`${base}/away`);
     const sub = again.root;
@@ -247,7 +247,7 @@ describe('symbolic links', () => {
     const file = find(layer, 'f');
     symlinkSync('../secret', `${base}/layer/l`);
     renameSync(`${base}/layer/l`, `${base}/layer/f`);
-    expect(codeOf(() => layer.open(file))).toBe('ELOOP');
+    expect(codeOf(() => layer.open(file))).toBe('ESTALE');
     expect(layer.listxattr(file)).toEqual([]);
   });
 });

@@ -19,7 +19,7 @@ export interface DirectoryStream {
 export const opendir: Handler = (server) => {
   const { wire } = server;
   wire.putU64(REPLY, server.directories.add({ inode: server.inode, entries: undefined }));
-  wire.out[REPLY + 2] = Fopen.cacheDir | Fopen.keepCache;
+  wire.out[REPLY + 2] = server.overlay.revalidates ? 0 : Fopen.cacheDir | Fopen.keepCache;
   wire.out[REPLY + 3] = 0;
   return OPEN_BYTES;
 };

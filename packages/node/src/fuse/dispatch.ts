@@ -99,6 +99,7 @@ const xattrRequests: readonly number[] = [Opcode.getxattr, Opcode.listxattr, Opc
 /** Answers the request on the wire: returns the length of the reply's content, NO_REPLY, or throws nothing: see {@link failure}. */
 export function dispatch(server: Server): number {
   const opcode = server.wire.u32(Header.opcode);
+  server.overlay.beginRequest();
   if (server.options.owner !== undefined) checkCaller(server);
   if (server.options.xattrs === 'off' && xattrRequests.includes(opcode)) return unsupported(server);
   return (handlers[opcode] ?? unsupported)(server);

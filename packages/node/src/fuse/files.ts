@@ -60,11 +60,11 @@ function openInode(server: Server, inode: Inode, flags: number, killFlags: numbe
   return runSync(server.overlay.open(inode, wanted));
 }
 
-/** `struct fuse_open_out` at `word`. The kernel keeps its pages: file data changes only through it. */
+/** `struct fuse_open_out` at `word`. The kernel keeps its pages unless file data changes in other ways than through it. */
 function putOpen(server: Server, word: number, handle: OpenHandle): number {
   const { wire } = server;
   wire.putU64(word, server.files.add(handle));
-  wire.out[word + 2] = Fopen.keepCache;
+  wire.out[word + 2] = server.overlay.revalidates ? 0 : Fopen.keepCache;
   wire.out[word + 3] = 0;
   return OPEN_BYTES;
 }

@@ -77,6 +77,7 @@ export const Init = {
   atomicOTrunc: 1 << 3,
   bigWrites: 1 << 5,
   dontMask: 1 << 6,
+  autoInvalData: 1 << 12,
   doReaddirplus: 1 << 13,
   asyncDio: 1 << 15,
   writebackCache: 1 << 16,

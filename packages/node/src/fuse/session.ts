@@ -125,7 +125,10 @@ function negotiate(fd: number, server: Server): boolean {
     return false;
   }
   out[REPLY + 2] = Math.min(wire.u32(ARGUMENT + 2), MAX_READAHEAD_BYTES);
-  const wanted = server.options.acl === 'off' ? WANTED : WANTED | WANTED_FOR_ACLS;
+  const wanted =
+    WANTED |
+    (server.options.acl === 'off' ? 0 : WANTED_FOR_ACLS) |
+    (server.overlay.revalidates ? Init.autoInvalData : 0);
   const flags = wire.u32(ARGUMENT + 3) & wanted;
   out[REPLY + 3] = flags;
   server.longSetxattr = (flags & Init.setxattrExt) !== 0;

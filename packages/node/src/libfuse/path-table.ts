@@ -32,12 +32,14 @@ export class PathTable {
   inode(path: string): Inode {
     const hidden = this.#hidden.get(path);
     if (hidden !== undefined) return hidden;
+    this.#overlay.beginRequest();
     let inode = this.#overlay.root;
     for (let start = 1; start < path.length; ) {
       const slash = path.indexOf('/', start);
       const end = slash < 0 ? path.length : slash;
       const name = path.slice(start, end);
-      inode = inode.children?.get(name) ?? this.#lookup(inode, name).inode;
+      const cached = this.#overlay.revalidates ? undefined : inode.children?.get(name);
+      inode = cached ?? this.#lookup(inode, name).inode;
       start = end + 1;
     }
     this.#hold(inode);
