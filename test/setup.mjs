@@ -15,6 +15,10 @@ const needed = [
   { package: 'gcc', command: 'gcc' },
   { package: 'libc6-dev', file: '/usr/include/stdio.h' },
   { package: 'rsync', command: 'rsync' },
+  { package: 'podman', command: 'podman' },
+  { package: 'runc', command: 'runc' },
+  { package: 'uidmap', command: 'newuidmap' },
+  { package: 'busybox-static', file: '/bin/busybox' },
 ];
 
 /** Installs what is missing where it can; answers what is missing still. */

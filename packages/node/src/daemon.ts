@@ -2,10 +2,9 @@
  * The process behind a mount: gets its request over the IPC channel from whoever started it, reports there that the mount
  * is live or why not, and from then on depends on nobody. It has no standard streams of the starter's.
  */
-import { serveMount } from './control.js';
+import { startAhead } from './fuse/start-thread.js';
 import { ExitCode, MountError } from './mount-error.js';
 import type { MountRequest } from './mount-request.js';
-import { exitNow } from './processes.js';
 import type { MountRecord } from './registry.js';
 
 /** To the starter, once. */
@@ -15,10 +14,11 @@ export type DaemonReport =
 
 async function main(request: MountRequest): Promise<void> {
   try {
+    const { serveMount } = await control;
     const served = await serveMount(request, undefined);
     await report({ kind: 'live', record: served.record });
     const { exitCode, threadBlocked } = await served.ended;
-    if (threadBlocked) exitNow(exitCode);
+    if (threadBlocked) (await import('./processes.js')).exitNow(exitCode);
     process.exit(exitCode);
   } catch (error) {
     const exitCode = error instanceof MountError ? error.exitCode : ExitCode.failed;
@@ -35,4 +35,6 @@ async function report(message: DaemonReport): Promise<void> {
 }
 
 process.on('error', () => {});
+if (process.argv[2] === 'direct') startAhead();
+const control = import('./control.js');
 process.once('message', (request) => void main(request as MountRequest));

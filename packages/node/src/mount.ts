@@ -44,7 +44,7 @@ async function serveHere(request: MountRequest, options: MountOptions): Promise<
 
 async function startDaemon(request: MountRequest): Promise<MountedOverlay> {
   const path = fileURLToPath(new URL('./daemon.js', import.meta.url));
-  const daemon = fork(path, [], {
+  const daemon = fork(path, [request.transport], {
     cwd: '/',
     detached: true,
     execArgv: [],

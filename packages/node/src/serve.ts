@@ -3,7 +3,7 @@
  * blocks, so after "serve" it hears nothing more from the main thread; it can still post messages.
  */
 import { writeSync } from 'node:fs';
-import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
+import { type MessagePort, parentPort } from 'node:worker_threads';
 import { FsError } from '@ovl/core';
 import { RequestCounts } from './fuse/request-counts.js';
 import { Server } from './fuse/server.js';
@@ -11,7 +11,7 @@ import { serve } from './fuse/session.js';
 import { openLayers, serverOptions } from './open-layers.js';
 import type { ServeEvent, ServeRequest } from './transport.js';
 
-/** From the main thread. */
+/** From the main thread, after the request. */
 export type ServeCommand = { kind: 'serve'; fd: number } | { kind: 'close' };
 
 export interface ThreadRequest extends ServeRequest {
@@ -52,4 +52,5 @@ function main(port: MessagePort, { layers, log, stats, counts }: ThreadRequest):
   }
 }
 
-if (parentPort !== null) main(parentPort, workerData as ThreadRequest);
+const port = parentPort;
+port?.once('message', (request: ThreadRequest) => main(port, request));
