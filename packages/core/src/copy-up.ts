@@ -145,9 +145,9 @@ export function times(attributes: Attributes): {
   };
 }
 
-/** Owner before mode, since a change of owner clears set-id bits; times last, since everything else moves them. */
+/** Not the owner, which a staged object has: a change, even to the same, takes file capabilities away. Times last. */
 export function* restoreAttributes(upper: UpperLayer, node: LayerNode, attributes: Attributes): Operation<void> {
-  const change = { uid: attributes.uid, gid: attributes.gid, ...times(attributes) };
+  const change = times(attributes);
   yield* wait(upper.setattr(node, isSymlink(attributes.mode) ? change : { ...change, mode: attributes.mode & 0o7777 }));
 }
 

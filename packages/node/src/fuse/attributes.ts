@@ -7,6 +7,7 @@ import {
   S_ISGID,
   type Time,
   encodeName,
+  isFsError,
   runSync,
 } from '@ovl/core';
 import {
@@ -72,7 +73,11 @@ export const statfs: Handler = ({ wire, overlay }) => wire.putStatfs(runSync(ove
 
 /** ACLs where they are off: neither shown nor stored, for they would be kept but not obeyed. */
 function isHidden({ options }: Server, name: string): boolean {
-  return options.acl === 'off' && (name === ACL_ACCESS || name === ACL_DEFAULT);
+  return options.acl === 'off' && isAcl(name);
+}
+
+function isAcl(name: string): boolean {
+  return name === ACL_ACCESS || name === ACL_DEFAULT;
 }
 
 function xattrName(server: Server, after: number): string {
@@ -89,7 +94,11 @@ export const getxattr: Handler = (server) => {
 
 export const listxattr: Handler = (server) => {
   const { wire, overlay } = server;
-  const names = runSync(overlay.listxattr(server.inode)).filter((name) => !isHidden(server, name));
+  const isRoot = wire.u32(Header.uid) === 0;
+  // The kernel leaves it to us that "trusted." names are not even listed to those who may not read them.
+  const names = runSync(overlay.listxattr(server.inode)).filter(
+    (name) => !isHidden(server, name) && (isRoot || !name.startsWith('trusted.')),
+  );
   return sized(wire, wire.u32(ARGUMENT), encodeName(names.map((name) => `${name}\0`).join('')));
 };
 
@@ -132,6 +141,12 @@ function xattrCondition(flags: number): 'create' | 'replace' | undefined {
 }
 
 export const removexattr: Handler = (server: Server) => {
-  runSync(server.overlay.removexattr(server.inode, xattrName(server, 0)));
+  const name = xattrName(server, 0);
+  try {
+    runSync(server.overlay.removexattr(server.inode, name));
+  } catch (error) {
+    // An ACL that is not there has been removed, as other file systems have it.
+    if (!isAcl(name) || !isFsError(error, 'ENODATA')) throw error;
+  }
   return 0;
 };
