@@ -48,6 +48,7 @@ export interface LayerRequest {
   uuid: MountSettings['uuid'];
   fsync: MountSettings['fsync'];
   timeout: number | undefined;
+  passthrough: MountSettings['passthrough'];
   staticNlink: boolean;
   acl: MountSettings['acl'];
   xattrs: MountSettings['xattrs'];
@@ -130,6 +131,7 @@ export function prepareMount(options: MountOptions): PreparedMount {
       uuid: options.uuid,
       fsync: options.fsync,
       timeout: options.timeout,
+      passthrough: options.passthrough,
       staticNlink: options.staticNlink === true,
       // The kernel would obey the ids in an ACL as they are stored.
       acl: options.xattrs === 'off' || options.owners !== undefined ? 'off' : options.acl,

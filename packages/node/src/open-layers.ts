@@ -96,9 +96,18 @@ function overflowIds(): { uid: number; gid: number } {
 }
 
 /** How requests are to be answered. */
-export function serverOptions({ fsync, timeout, staticNlink, acl, xattrs, owner }: LayerRequest): ServerOptions {
+export function serverOptions({
+  fsync,
+  timeout,
+  staticNlink,
+  acl,
+  xattrs,
+  owner,
+  passthrough,
+}: LayerRequest): ServerOptions {
   const options: ServerOptions = { volatile: fsync === 'volatile', staticNlink };
   if (timeout !== undefined) options.timeout = timeout;
+  if (passthrough !== undefined) options.passthrough = passthrough;
   if (acl !== undefined) options.acl = acl;
   if (xattrs !== undefined) options.xattrs = xattrs;
   if (owner !== undefined) options.owner = owner;

@@ -190,6 +190,14 @@ const owners: OptionGroup['options'] = {
 };
 
 const behaviour: OptionGroup['options'] = {
+  passthrough: withValue(
+    'on|off',
+    'as root, the kernel reads and writes files of the upper (and of a read-only mount) by itself; default on',
+    (settings, value) => {
+      if (value.oneOf('on', 'off') === 'off') settings.passthrough = 'off';
+      else delete settings.passthrough;
+    },
+  ),
   timeout: withValue(
     'SECONDS',
     'how old an answer may be when layers change from outside (default: they do not)',

@@ -22,6 +22,8 @@ export interface MountSettings {
   allow?: 'owner' | 'other' | 'root';
   /** Seconds after which a change of a layer from outside shows. Default: layers do not change from outside. */
   timeout?: number;
+  /** Every read and write is a request, even where the kernel could do without (root's mounts, Linux 6.9). */
+  passthrough?: 'off';
   /** Overlay attributes under "user.overlay." instead of "trusted.overlay.". */
   userxattr?: boolean;
   /** Owners as users see them, where they are not those that the layers store. */

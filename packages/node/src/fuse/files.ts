@@ -60,12 +60,16 @@ function openInode(server: Server, inode: Inode, flags: number, killFlags: numbe
   return runSync(server.overlay.open(inode, wanted));
 }
 
+const CACHED = { flags: Fopen.keepCache, backingId: 0 };
+const UNCACHED = { flags: 0, backingId: 0 };
+
 /** `struct fuse_open_out` at `word`. The kernel keeps its pages unless file data changes in other ways than through it. */
-function putOpen(server: Server, word: number, handle: OpenHandle): number {
-  const { wire } = server;
+function putOpen(server: Server, word: number, handle: OpenHandle, isNew?: 'new'): number {
+  const { wire, overlay, passthrough } = server;
   wire.putU64(word, server.files.add(handle));
-  wire.out[word + 2] = server.overlay.revalidates ? 0 : Fopen.keepCache;
-  wire.out[word + 3] = 0;
+  const { flags, backingId } = passthrough?.open(handle, isNew) ?? (overlay.revalidates ? UNCACHED : CACHED);
+  wire.out[word + 2] = flags;
+  wire.out[word + 3] = backingId;
   return OPEN_BYTES;
 }
 
@@ -111,7 +115,7 @@ function openNew(server: Server, flags: number): number {
   const nodeid = (wire.out[REPLY] as number) + (wire.out[REPLY + 1] as number) * 0x1_0000_0000;
   try {
     const handle = openInode(server, nodes.get(nodeid), flags, wire.u32(ARGUMENT + 3));
-    return ENTRY_BYTES + putOpen(server, REPLY + ENTRY_BYTES / 4, handle);
+    return ENTRY_BYTES + putOpen(server, REPLY + ENTRY_BYTES / 4, handle, 'new');
   } catch (error) {
     nodes.forget(nodeid, 1); // the kernel sees the failure only, not the entry
     throw error;
@@ -153,7 +157,9 @@ function putSize({ wire }: Server, size: number): number {
 }
 
 export const release: Handler = (server) => {
-  runSync(server.overlay.release(server.files.remove(server.wire.u64(ARGUMENT))));
+  const handle = server.files.remove(server.wire.u64(ARGUMENT));
+  server.passthrough?.release(handle);
+  runSync(server.overlay.release(handle));
   return 0;
 };
 

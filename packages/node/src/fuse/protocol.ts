@@ -89,7 +89,11 @@ export const Init = {
   noOpendirSupport: 1 << 24,
   handleKillprivV2: 1 << 28,
   setxattrExt: 1 << 29,
+  initExt: 1 << 30,
 } as const;
+
+/** INIT flags of the second word (`flags2`), which {@link Init.initExt} announces. */
+export const Init2 = { passthrough: 1 << 5 } as const;
 
 const PAGE_BYTES = 4096;
 /** Pages in the largest request: 1 MiB, the most that Linux grants without a sysctl. */
@@ -97,7 +101,7 @@ export const MAX_PAGES = 256;
 /** Bytes of data in the largest READ or WRITE. */
 export const MAX_DATA_BYTES: number = MAX_PAGES * PAGE_BYTES;
 
-export const Fopen = { keepCache: 1 << 1, cacheDir: 1 << 3 } as const;
+export const Fopen = { keepCache: 1 << 1, cacheDir: 1 << 3, passthrough: 1 << 7 } as const;
 /** In OPEN and CREATE: drop the set-id bits if the file is truncated. */
 export const OPEN_KILL_SUIDGID = 1 << 0;
 export const WRITE_KILL_SUIDGID = 1 << 2;

@@ -5,6 +5,7 @@
  */
 import { type Attributes, type Inode, type OpenHandle, type Overlay, runSync } from '@ovl/core';
 import type { DirectoryStream } from './directories.js';
+import type { Passthrough } from './passthrough.js';
 import { REPLY } from './protocol.js';
 import { HandleTable, NodeTable } from './tables.js';
 import { VolatileSync } from './volatile-sync.js';
@@ -27,6 +28,8 @@ export interface ServerOptions {
   xattrs?: 'off';
   /** Serve nobody but this user and root. What the kernel keeps it would show to all, so it then keeps nothing. */
   owner?: number;
+  /** No passthrough (passthrough.ts), even where the kernel offers it. */
+  passthrough?: 'off';
   /** Told of failures that no POSIX code describes. */
   log?: (line: string) => void;
 }
@@ -40,6 +43,8 @@ export class Server {
   readonly options: ServerOptions;
   /** In place of `fsync`, on a volatile mount. */
   readonly volatile: VolatileSync | undefined;
+  /** Where the kernel can do without us for file data. */
+  passthrough: Passthrough | undefined;
   /** Whether SETXATTR has come to carry flags of its own (FUSE_SETXATTR_EXT), and is 8 bytes longer. */
   longSetxattr = false;
 

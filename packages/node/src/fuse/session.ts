@@ -10,6 +10,7 @@ import {
   Header,
   INIT_BYTES,
   Init,
+  Init2,
   MAJOR,
   MAX_DATA_BYTES,
   MAX_PAGES,
@@ -18,6 +19,8 @@ import {
   REPLY,
   REPLY_BYTES,
 } from './protocol.js';
+import { maySysAdmin } from './mount.js';
+import { Passthrough } from './passthrough.js';
 import { Receiver } from './receive.js';
 import type { RequestCounts } from './request-counts.js';
 import { NO_REPLY, type Server } from './server.js';
@@ -136,6 +139,22 @@ function negotiate(fd: number, server: Server): boolean {
   out[REPLY + 5] = MAX_DATA_BYTES; // max_write
   out[REPLY + 6] = 1; // granularity of times in nanoseconds
   out[REPLY + 7] = MAX_PAGES;
+  negotiatePassthrough(fd, server);
   reply(fd, server, INIT_BYTES, 0);
   return true;
+}
+
+/** Layers may lie on any file system that is not stacked itself. */
+const BACKING_STACK_DEPTH = 1;
+
+function negotiatePassthrough(fd: number, server: Server): void {
+  const { wire, overlay, options } = server;
+  const { out } = wire;
+  const offered = (wire.u32(ARGUMENT + 3) & Init.initExt) !== 0 && (wire.u32(ARGUMENT + 4) & Init2.passthrough) !== 0;
+  // Where layers change from outside, a file may be another one tomorrow: each is to be asked for.
+  if (options.passthrough === 'off' || overlay.revalidates || !offered || !maySysAdmin()) return;
+  out[REPLY + 3] = (out[REPLY + 3] as number) | Init.initExt;
+  out[REPLY + 8] = Init2.passthrough;
+  out[REPLY + 9] = BACKING_STACK_DEPTH;
+  server.passthrough = new Passthrough(fd, overlay.writable ? 'upper' : 'every');
 }
