@@ -32,6 +32,7 @@ import {
   renameat2OrErrno,
   removexattr,
   setxattr,
+  statxFd,
   unlinkatOrErrno,
 } from './syscalls.js';
 
@@ -257,6 +258,11 @@ export function openBesideWork(workdir: number, name: 'work' | 'index', path: st
   if (fd < 0) throw errorOf(-fd, 'openat', path);
   try {
     if (mountOf(fd).id !== mountOf(workdir).id) throw refusal('EBUSY', path, 'unmount what is mounted here');
+    const { uid } = statxFd(fd);
+    const user = process.geteuid?.() ?? 0;
+    if (user !== 0 && uid !== user) {
+      throw refusal('EACCES', path, `it belongs to another user (uid ${uid}); name a work directory of your own`);
+    }
     dropAcls(fd);
     if (MODE !== 0) fchmodat(fd, '', MODE);
     const node = new HostNode(undefined, name, DT_DIR);

@@ -204,6 +204,16 @@ test('a work directory that was made for a mount that failed goes again', (ctx) 
   expect(readdirSync(base)).not.toContain('.upper.work');
 });
 
+test("another user's work directory", (ctx) => {
+  requireFuse(ctx, 'nobody');
+  const { lower, upper, work, mountpoint } = place('nobody');
+  mkdirSync(join(work, 'work'));
+  const failure = call('mount', [{ mountpoint, lower: [lower], upper, work }], 'nobody') as Failure;
+  expect(failure).toMatchObject({ exitCode: 3, message: expect.stringContaining(`'${work}/work'`) });
+  expect(failure.message).toContain('belongs to another user (uid 0)');
+  expect(oneLine(failure)).toBe(true);
+});
+
 test('fusermount3 that is absent', (ctx) => {
   requireFuse(ctx, 'nobody');
   const { lower, mountpoint } = place('nobody');
