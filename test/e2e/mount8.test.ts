@@ -32,7 +32,12 @@ afterEach(() => {
 const run = (script: string) =>
   execute(
     [
-      ...['unshare', '-m', '--propagation', 'private', 'bash', '-uc'],
+      'unshare',
+      '-m',
+      '--propagation',
+      'private',
+      'bash',
+      '-uc',
       `mount --bind bin /usr/local/bin
        how() { awk -v at="$PWD/merged" '$2 == at { sub(/,relatime.*/, "", $4); print $1, $3, $4 }' /proc/self/mounts; }
        ${script}`,
