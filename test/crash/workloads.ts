@@ -114,14 +114,17 @@ function durable(answered: readonly FileOperation[], models: readonly Model[]): 
   return answered.findLastIndex(({ kind }, i) => kind === 'fsync' && had(i + 1) < had(i)) + 1;
 }
 
-/** Lets `model` have what was found as the contents that no fsync stands for, neither then nor later. */
-function forgetUnsynced(model: Model, later: Model, found: View): void {
-  const isDirty = new Set([...unsynced(model), ...unsynced(later)]);
+/**
+ * Lets `model` have what was found as the contents that were at stake from then on: data may reach the disk before the
+ * change of names that came earlier. `since` are the models from this one on.
+ */
+function forgetUnsynced(model: Model, since: readonly Model[], found: View): void {
+  const idAt = (at: Model, path: string): number => (at.perform({ kind: 'stat', path }) as { id: number }).id;
+  const dirty = new Set(since.flatMap((at) => unsynced(at).map((path) => idAt(at, path))));
   for (const { path } of model.paths()) {
     const content = found[path]?.content;
-    if (content === undefined || model.mayHold(path) === undefined) continue;
-    if (isDirty.has(path) || later.mayHold(path) === undefined) model.settle(path, content);
-    else model.settle(path, model.mayHold(path)?.at(-1) as string);
+    const own = model.mayHold(path)?.at(-1);
+    if (own !== undefined) model.settle(path, dirty.has(idAt(model, path)) ? (content ?? own) : own);
   }
 }
 
@@ -186,7 +189,7 @@ export class TreeWorkload implements Workload {
         const first = this.#loss === 'kill' ? answered : durable(operations.slice(0, answered), models);
         for (let count = last; count >= first; count--) {
           const model = after(count);
-          if (this.#loss === 'power') forgetUnsynced(model, after(last), found as View);
+          if (this.#loss === 'power') forgetUnsynced(model, models.slice(count, last + 1), found as View);
           if (!isDeepStrictEqual(canonical(await snapshot(model)), found)) continue;
           this.#model = model;
           return count;
