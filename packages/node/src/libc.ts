@@ -8,6 +8,11 @@ import koffi from 'koffi';
 
 const library = koffi.load(null);
 
+/** Loads a library into the process; what it returns keeps it there. Throws if there is none at the path. */
+export function loadLibrary(path: string): object {
+  return koffi.load(path);
+}
+
 /** Binds a function given as a C declaration. koffi has no `ssize_t`: declare `int64_t`. */
 export function bind<F extends (...parameters: never[]) => unknown>(declaration: string): F {
   return library.func(declaration) as unknown as F;

@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { FsError } from '@ovl/core';
-import koffi from 'koffi';
+import { loadLibrary } from '../libc.js';
 import { ExitCode, MountError } from '../mount-error.js';
 
 /** In this order: the one with a library of its own, the one for machines that the first is not built for. */
@@ -82,7 +82,7 @@ function loadFrom(directory: string, theirs: NodeJS.Require): Addon {
 /** Loads the package's own libfuse; undefined if it has none for this machine. */
 function bundledLibrary(directory: string): unknown {
   try {
-    return koffi.load(join(directory, 'prebuilds', `${process.platform}-${process.arch}`, 'libfuse.so'));
+    return loadLibrary(join(directory, 'prebuilds', `${process.platform}-${process.arch}`, 'libfuse.so'));
   } catch {
     return undefined;
   }
