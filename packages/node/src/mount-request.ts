@@ -49,6 +49,7 @@ export interface LayerRequest {
   fsync: MountSettings['fsync'];
   timeout: number | undefined;
   passthrough: MountSettings['passthrough'];
+  nfsExport: boolean;
   staticNlink: boolean;
   acl: MountSettings['acl'];
   xattrs: MountSettings['xattrs'];
@@ -132,6 +133,7 @@ export function prepareMount(options: MountOptions): PreparedMount {
       fsync: options.fsync,
       timeout: options.timeout,
       passthrough: options.passthrough,
+      nfsExport: options.nfsExport === true,
       staticNlink: options.staticNlink === true,
       // The kernel would obey the ids in an ACL as they are stored.
       acl: options.xattrs === 'off' || options.owners !== undefined ? 'off' : options.acl,

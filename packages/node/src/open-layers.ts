@@ -104,10 +104,12 @@ export function serverOptions({
   xattrs,
   owner,
   passthrough,
+  nfsExport,
 }: LayerRequest): ServerOptions {
   const options: ServerOptions = { volatile: fsync === 'volatile', staticNlink };
   if (timeout !== undefined) options.timeout = timeout;
   if (passthrough !== undefined) options.passthrough = passthrough;
+  if (nfsExport) options.nfsExport = true;
   if (acl !== undefined) options.acl = acl;
   if (xattrs !== undefined) options.xattrs = xattrs;
   if (owner !== undefined) options.owner = owner;

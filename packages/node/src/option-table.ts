@@ -108,9 +108,13 @@ const format: OptionGroup['options'] = {
       settings.index = value.oneOf('on', 'off');
     },
   ),
-  nfs_export: idleValue('off', 'no file handles for an NFS server', (value) => {
-    if (value.oneOf('off', 'on') === 'on') value.refuse('file handles of a FUSE mount end with it');
-  }),
+  nfs_export: withValue(
+    'on|off',
+    'file handles (an NFS server has them) hold until the unmount; default off',
+    (settings, value) => {
+      settings.nfsExport = value.oneOf('on', 'off') === 'on';
+    },
+  ),
   xino: idleValue('off|auto|on', 'inode numbers are unique whatever it says', (value) =>
     value.oneOf('off', 'auto', 'on'),
   ),

@@ -24,6 +24,8 @@ export interface MountSettings {
   timeout?: number;
   /** Every read and write is a request, even where the kernel could do without (root's mounts, Linux 6.9). */
   passthrough?: 'off';
+  /** File handles hold until the unmount, whatever the kernel forgets. What was ever looked up then stays in memory. */
+  nfsExport?: boolean;
   /** Overlay attributes under "user.overlay." instead of "trusted.overlay.". */
   userxattr?: boolean;
   /** Owners as users see them, where they are not those that the layers store. */

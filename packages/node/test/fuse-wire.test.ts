@@ -45,7 +45,7 @@ test('an entry carries its timeouts in seconds and nanoseconds', () => {
   expect(wire.putEntry(REPLY, 2 ** 32 + 9, attributes)).toBe(128);
   const entry = wire.output.subarray(REPLY_BYTES);
   expect(entry.readBigUInt64LE(0)).toBe(2n ** 32n + 9n);
-  expect(entry.readBigUInt64LE(8)).toBe(0n);
+  expect(entry.readBigUInt64LE(8)).toBe(BigInt(wire.generation));
   expect([entry.readBigUInt64LE(16), entry.readBigUInt64LE(24)]).toEqual([1n, 1n]);
   expect([entry.readUInt32LE(32), entry.readUInt32LE(36)]).toEqual([500_000_000, 500_000_000]);
   expect(entry.readBigUInt64LE(40)).toBe(2n ** 44n + 7n);

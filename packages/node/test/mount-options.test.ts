@@ -54,7 +54,7 @@ const read: [text: string, settings: MountSettings][] = [
     { lower: ['a'] },
   ],
   ['lowerdir=a,index=on,uuid=off', { lower: ['a'], index: 'on', uuid: 'off' }],
-  ['lowerdir=a,index=off,uuid=auto,nfs_export=off', { lower: ['a'], index: 'off', uuid: 'auto' }],
+  ['lowerdir=a,index=off,uuid=auto,nfs_export=off', { lower: ['a'], index: 'off', uuid: 'auto', nfsExport: false }],
   ['lowerdir=a,transport=fuse-native', { lower: ['a'], transport: 'libfuse' }],
   ['lowerdir=a,transport=direct,xino=auto', { lower: ['a'], transport: 'direct' }],
   ['lowerdir=a:b::c::d', { lower: ['a', 'b'], dataOnly: ['c', 'd'] }],
@@ -123,7 +123,7 @@ const refused: [text: string, message: string][] = [
   ['timeout=-1', "option 'timeout' needs a number of seconds"],
   ['redirect_dir=maybe', "option 'redirect_dir' must be one of on, off, follow, nofollow"],
   ['index=maybe', "option 'index' must be one of on, off"],
-  ['nfs_export=on', "option 'nfs_export' is refused with the value 'on': file handles of a FUSE mount end with it"],
+  ['nfs_export=maybe', "option 'nfs_export' must be one of on, off"],
   ['uuid=yes', "option 'uuid' must be one of null, off, auto, on"],
   ['transport=fuse', "option 'transport' must be one of direct, libfuse, fuse-native"],
 ];

@@ -4,12 +4,22 @@ import { ARGUMENT, Header, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, R
 import { NO_REPLY, type Handler, type Server } from './server.js';
 
 export const lookup: Handler = (server) => {
-  const { wire, overlay } = server;
-  const entry = runSync(overlay.lookup(server.inode, wire.name(0)));
+  const { wire, overlay, options } = server;
+  const name = wire.name(0);
+  if (options.nfsExport === true && (name === '.' || name === '..')) return lookupByHandle(server, name);
+  const entry = runSync(overlay.lookup(server.inode, name));
   if (entry !== undefined) return server.entry(entry.inode, entry.attributes);
-  if (server.options.timeout === 0) throw new FsError('ENOENT');
+  if (options.timeout === 0) throw new FsError('ENOENT');
   return wire.putNoEntry(REPLY);
 };
+
+/** The object behind a file handle, and a directory's parent, by the node id alone. */
+function lookupByHandle(server: Server, name: '.' | '..'): number {
+  const { inode } = server;
+  if (inode.isNameless) throw new FsError('ESTALE');
+  const found = name === '.' ? inode : (inode.dentry?.dir ?? inode);
+  return server.entry(found, runSync(server.overlay.getattr(found)));
+}
 
 export const forget: Handler = ({ wire, nodes }) => {
   nodes.forget(wire.nodeid, wire.u64(ARGUMENT));

@@ -75,6 +75,7 @@ export const WRITE_DATA_BYTES = 80;
 export const Init = {
   asyncRead: 1 << 0,
   atomicOTrunc: 1 << 3,
+  exportSupport: 1 << 4,
   bigWrites: 1 << 5,
   dontMask: 1 << 6,
   autoInvalData: 1 << 12,

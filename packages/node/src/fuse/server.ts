@@ -30,6 +30,8 @@ export interface ServerOptions {
   owner?: number;
   /** No passthrough (passthrough.ts), even where the kernel offers it. */
   passthrough?: 'off';
+  /** File handles (`name_to_handle_at`, an NFS server) hold as long as the mount: nodes are kept while they have a name. */
+  nfsExport?: boolean;
   /** Told of failures that no POSIX code describes. */
   log?: (line: string) => void;
 }
@@ -54,7 +56,7 @@ export class Server {
     const kept = options.owner === undefined ? options.timeout : 0;
     this.wire = new Wire(lifetime(kept), options.staticNlink === true ? 'one' : 'own');
     this.volatile = options.volatile === true ? new VolatileSync() : undefined;
-    this.nodes = new NodeTable(overlay);
+    this.nodes = new NodeTable(overlay, options.nfsExport === true ? 'while-named' : 'while-known');
   }
 
   /** The inode that the request is about. */

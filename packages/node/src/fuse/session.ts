@@ -132,7 +132,8 @@ function negotiate(fd: number, server: Server): boolean {
     WANTED |
     (server.options.acl === 'off' ? 0 : WANTED_FOR_ACLS) |
     (server.overlay.revalidates ? Init.autoInvalData : 0);
-  const flags = wire.u32(ARGUMENT + 3) & wanted;
+  const exported = server.options.nfsExport === true ? Init.exportSupport : 0;
+  const flags = wire.u32(ARGUMENT + 3) & (wanted | exported);
   out[REPLY + 3] = flags;
   server.longSetxattr = (flags & Init.setxattrExt) !== 0;
   out[REPLY + 4] = MAX_BACKGROUND | (CONGESTION_THRESHOLD << 16);

@@ -5,13 +5,22 @@
  */
 import { FsError, type Inode, type Overlay } from '@ovl/core';
 
+/** Kept nodes are looked through for removed ones when they have doubled, and not below this number. */
+const MIN_SWEEP = 1024;
+
 export class NodeTable {
   readonly #overlay: Overlay;
   /** The kernel's lookups are counted as the inode's references: nobody else holds any. */
   readonly #held = new Map<number, Inode>();
+  readonly #keep: 'while-known' | 'while-named';
+  /** What the kernel has forgotten and may ask for all the same. */
+  readonly #exported = new Set<Inode>();
+  #sweepAt = MIN_SWEEP;
 
-  constructor(overlay: Overlay) {
+  /** `keep`: until the kernel forgets a node, or as long as its object has a name, so that file handles find it. */
+  constructor(overlay: Overlay, keep: 'while-known' | 'while-named' = 'while-known') {
     this.#overlay = overlay;
+    this.#keep = keep;
     this.hold(overlay.root); // the kernel has the root without asking, and never gives it back
   }
 
@@ -23,11 +32,16 @@ export class NodeTable {
   get(nodeid: number): Inode {
     const inode = this.#held.get(nodeid);
     if (inode === undefined) throw new FsError('ESTALE');
+    if (inode.isNameless && this.#exported.has(inode)) {
+      this.#drop(inode);
+      throw new FsError('ESTALE');
+    }
     return inode;
   }
 
   /** Counts a lookup: every reply with an entry is one. Returns the node id. */
   hold(inode: Inode): number {
+    if (this.#exported.delete(inode)) return inode.id; // our own reference becomes the kernel's
     this.#overlay.retain(inode);
     if (inode.references === 1) this.#held.set(inode.id, inode);
     return inode.id;
@@ -36,8 +50,24 @@ export class NodeTable {
   forget(nodeid: number, lookups: number): void {
     const inode = this.#held.get(nodeid);
     if (inode === undefined || inode === this.#overlay.root) return;
-    if (inode.references <= lookups) this.#held.delete(nodeid);
-    this.#overlay.forget(inode, Math.min(lookups, inode.references));
+    if (inode.references > lookups) this.#overlay.forget(inode, lookups);
+    else if (this.#keep === 'while-named' && !inode.isNameless) this.#export(inode);
+    else this.#drop(inode);
+  }
+
+  /** Keeps one reference of the kernel's as our own. */
+  #export(inode: Inode): void {
+    if (inode.references > 1) this.#overlay.forget(inode, inode.references - 1);
+    this.#exported.add(inode);
+    if (this.#exported.size < this.#sweepAt) return;
+    for (const kept of this.#exported) if (kept.isNameless) this.#drop(kept);
+    this.#sweepAt = Math.max(MIN_SWEEP, 2 * this.#exported.size);
+  }
+
+  #drop(inode: Inode): void {
+    this.#exported.delete(inode);
+    this.#held.delete(inode.id);
+    this.#overlay.forget(inode, inode.references);
   }
 }
 

@@ -65,6 +65,9 @@ export class Wire {
   readonly #views = new Map<number, Uint8Array>();
 
   /** `directoryLinks`: whether directories show a link count of their own, or 1. */
+  /** Tells this mount's nodes from those of the mounts before, in file handles. */
+  readonly generation: number = 1 + Math.floor(Math.random() * 0xffff_fffe);
+
   constructor(kept: Lifetime, directoryLinks: 'own' | 'one' = 'own') {
     this.#lifetime = kept;
     this.#directoryLinks = directoryLinks;
@@ -147,7 +150,8 @@ export class Wire {
     const { out } = this;
     const kept = this.#lifetime;
     this.putU64(word, nodeid);
-    out[word + 2] = out[word + 3] = 0; // the generation: node ids are never used again
+    out[word + 2] = this.generation; // node ids are never used again, but the next mount begins with the same ones
+    out[word + 3] = 0;
     out[word + 4] = out[word + 6] = kept.secondsLow;
     out[word + 5] = out[word + 7] = kept.secondsHigh;
     out[word + 8] = out[word + 9] = kept.nanoseconds;
