@@ -6,7 +6,7 @@ import { ovl } from './command.mjs';
 import { realInput, whyNotHere } from './real-input.mjs';
 
 // Whatever may hang has a deadline of its own; this one is for the sum of them.
-const timeout = 400_000;
+const timeout = 900_000;
 
 for (const [as, system] of [
   ['root', 'ovl'],

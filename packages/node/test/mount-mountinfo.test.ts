@@ -25,6 +25,7 @@ test('fields, escapes, optional fields', () => {
     escapedMountpoint: String.raw`/a\040b`,
     fstype: 'fuse.ovl',
     source: 'ovl',
+    idmapped: false,
   });
   expect(mounts[3]?.root).toBe('/srv/data');
   expect(mounts[4]).toMatchObject({ mountpoint: '/café', source: 'me@host:/with blank' });
