@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { detach, type Ended, execute, isGone, mountAt } from '../support/mounts.mjs';
+import { withoutForeignMounts } from '../support/namespace.js';
 import { requireOrSkip } from '../support/require.js';
 import { asNobody, copyOfCommand, ovl } from './command.mjs';
 
@@ -316,10 +317,13 @@ describe('bad input: one line, an exit code, no mount', () => {
   const withDevice = async (script: string, user: readonly string[] = []) => {
     const command = [...user, ...(user.length > 0 ? await readable() : ovl), 'mount', '--lower', 'lower', 'merged'];
     const quoted = command.map((part) => `'${part}'`).join(' ');
-    return execute(['unshare', '-m', '--propagation', 'private', 'bash', '-ec', `${script}\n${quoted}`], {
-      timeout: deadline,
-      cwd: root,
-    });
+    return execute(
+      ['unshare', '-m', '--propagation', 'private', 'bash', '-ec', `${withoutForeignMounts}${script}\n${quoted}`],
+      {
+        timeout: deadline,
+        cwd: root,
+      },
+    );
   };
   const readable = async () => {
     await shell(`chmod 755 . && chown -R 65534:65534 lower upper work merged`);

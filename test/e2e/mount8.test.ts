@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { execute } from '../support/mounts.mjs';
+import { withoutForeignMounts } from '../support/namespace.js';
 import { requireOrSkip } from '../support/require.js';
 import { ovl } from './command.mjs';
 
@@ -38,7 +39,8 @@ const run = (script: string) =>
       'private',
       'bash',
       '-uc',
-      `mount --bind bin /usr/local/bin
+      `${withoutForeignMounts}
+       mount --bind bin /usr/local/bin
        how() { awk -v at="$PWD/merged" '$2 == at { sub(/,relatime.*/, "", $4); print $1, $3, $4 }' /proc/self/mounts; }
        ${script}`,
     ],

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { execute } from '../support/mounts.mjs';
+import { withoutForeignMounts } from '../support/namespace.js';
 import { requireOrSkip } from '../support/require.js';
 import { asNobody, copyOfCommand, ovl } from './command.mjs';
 
@@ -59,11 +60,14 @@ cd upper; find . ! -name '.wh.*' -printf '%P %y %m %U %G\\n' | sort
 async function outcome(program: readonly string[], user: User, options: string): Promise<string[]> {
   const directory = mkdtempSync(join(root, 'scene-'));
   const daemonUser = user === 'nobody' ? asNobody : [];
-  const done = await execute(['unshare', '-m', '--propagation', 'private', 'sh', '-euc', steps, 'sh', ...daemonUser], {
-    timeout: 30_000,
-    cwd: directory,
-    env: { ...process.env, PROGRAM: program.join(' '), OPTIONS: options },
-  });
+  const done = await execute(
+    ['unshare', '-m', '--propagation', 'private', 'sh', '-euc', `${withoutForeignMounts}${steps}`, 'sh', ...daemonUser],
+    {
+      timeout: 30_000,
+      cwd: directory,
+      env: { ...process.env, PROGRAM: program.join(' '), OPTIONS: options },
+    },
+  );
   expect(done, done.stderr).toMatchObject({ code: 0, timedOut: false });
   return done.stdout.split('\n');
 }

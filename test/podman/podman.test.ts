@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { copyOfCommand, ovl } from '../e2e/command.mjs';
 import { execute } from '../support/mounts.mjs';
+import { withoutForeignMounts } from '../support/namespace.js';
 import { requireOrSkip } from '../support/require.js';
 
 const MINUTES = 60_000;
@@ -82,6 +83,9 @@ async function steps({ program, uid }: Setting): Promise<string> {
   const done = await execute(
     [
       ...apart,
+      'sh',
+      '-c',
+      `${withoutForeignMounts}exec sh "$@"`,
       'sh',
       script('inside.sh'),
       state,

@@ -12,13 +12,22 @@ view='find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -
     if [ -L "$path" ]; then readlink "$path"; elif [ -f "$path" ]; then md5sum < "$path"; fi
   done'
 
+# remove CONTAINER: the shm of one that was just killed may still be mounted ("device or resource busy"); then once more.
+remove() {
+  podman rm -f -t 0 "$1" > /dev/null 2> said && return
+  cat said >&2
+  grep -q 'resource busy' said
+  sleep 2
+  podman rm -f -t 0 "$1" > /dev/null
+}
+
 # inside IMAGE SCRIPT [OPTION…]: what `run --rm` does, without its wait of up to 20 s for a conmon that was faster than it.
 inside() {
   local image=$1 script=$2
   shift 2
   podman run -d --name passing "$@" "$image" sleep 1000 > /dev/null
   podman exec passing sh -c "$script"
-  podman rm -f -t 0 passing > /dev/null
+  remove passing
 }
 
 podman import -q "$rootfs" base > /dev/null
@@ -56,7 +65,7 @@ podman start one > /dev/null
 podman exec one cat /root/new /root/dir/y
 podman cp one:/root/dir copied
 cat copied/y
-podman rm -f -t 0 one > /dev/null
+remove one
 
 echo "== read-only"
 inside committed 'cat /root/new; if touch /root/no 2> /dev/null; then echo written; fi' --read-only

@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { withoutForeignMounts } from '../../../test/support/namespace.js';
 import type { MountOptions } from '../src/options.js';
 import {
   call,
@@ -235,7 +236,7 @@ function withDevice(prepare: string, options: MountOptions): string {
   const code = `
     const { mount } = await import(${JSON.stringify(dist)});
     await mount(JSON.parse(process.argv[1])).catch(({ exitCode, message }) => console.log(exitCode, message));`;
-  const script = `${prepare}; exec "$1" --input-type=module -e "$2" "$3"`;
+  const script = `${withoutForeignMounts}${prepare}; exec "$1" --input-type=module -e "$2" "$3"`;
   const args = [
     '-m',
     '--propagation',
