@@ -29,7 +29,6 @@ const perDir = 40;
  * @property {true} [changes] It changes what it sees: where nothing is mounted it gets a copy of its own.
  * @property {(sizes: Sizes) => (string | number)[]} [work] Arguments of the workload, with the root in the place of `ROOT`.
  * @property {(around: Surroundings) => string[]} [command] Any other command; every pass runs it once more.
- * @property {(around: Surroundings) => string[]} [before] What makes it ready, each time, not timed.
  * @property {'mount' | 'memory'} [of] What the mount itself takes (footprint.mjs).
  * @property {true} [remount] Each pass has a mount of its own, on the same layers.
  * @property {(sizes: Sizes) => { files: number, bytes: number }} [expect]

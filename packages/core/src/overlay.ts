@@ -134,6 +134,11 @@ export class Overlay<M extends Mode = Mode> {
     return openFile(this.#stack, inode, flags);
   }
 
+  /** Whether a copy-up may yet move the file's data to another object than the one that is open. */
+  mayMove({ inode, node }: OpenHandle): boolean {
+    return this.writable && inode.upper !== node;
+  }
+
   read(handle: OpenHandle, buffer: Uint8Array, position: number): Operation<number> {
     return read(this.#stack, handle, buffer, position);
   }

@@ -27,7 +27,11 @@ export async function requestCounts(record: MountRecord, timeoutMs = 2000): Prom
   const { id, pid, pidStart, counts } = record;
   if (!counts || startTime(pid) !== pidStart) return undefined;
   takeCounts(id);
-  process.kill(pid, 'SIGUSR2');
+  try {
+    process.kill(pid, 'SIGUSR2');
+  } catch {
+    return undefined; // it has just gone
+  }
   for (const deadline = Date.now() + timeoutMs; Date.now() < deadline; await sleep(5)) {
     const answer = takeCounts(id);
     if (answer !== undefined) return answer;

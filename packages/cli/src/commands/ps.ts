@@ -47,7 +47,7 @@ function age(since: string): string {
 async function printStats(mounts: readonly MountRecord[], asJson: boolean): Promise<void> {
   const counted = await Promise.all(mounts.map(async (mount) => ({ ...mount, requests: await requestCounts(mount) })));
   if (asJson) printJson(counted);
-  else
+  else if (counted.length > 0)
     printLine(counted.map(({ mountpoint, requests }) => `${printable(mountpoint)}\n${lines(requests)}`).join('\n\n'));
 }
 

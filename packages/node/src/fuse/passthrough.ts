@@ -4,7 +4,7 @@
  * same backing file; what breaks them is EIO. It cannot be taken back, so that a file of a lower layer that may still be
  * copied up has to do without: nobody could open it for writing as long as somebody reads it.
  */
-import type { Inode, OpenHandle } from '@ovl/core';
+import { type Inode, type OpenHandle, type Overlay, errnoOf } from '@ovl/core';
 import { ioctlOrErrno, statxFd } from '../syscalls.js';
 import { Fopen } from './protocol.js';
 
@@ -27,16 +27,15 @@ const UNCACHED: OpenReply = { flags: 0, backingId: 0 };
 
 export class Passthrough {
   readonly #device: number;
-  readonly #which: 'upper' | 'every';
+  readonly #overlay: Overlay;
   readonly #modes = new Map<Inode, Mode>();
   /** Whose pages in the cache are older than their files. */
   readonly #stale = new WeakSet<Inode>();
   #refused = false;
 
-  /** `which`: files of the "upper" only, or "every" one where no copy-up can be. */
-  constructor(device: number, which: 'upper' | 'every') {
+  constructor(device: number, overlay: Overlay) {
     this.#device = device;
-    this.#which = which;
+    this.#overlay = overlay;
   }
 
   /** What OPEN and CREATE reply. `isNew`: the file was made by this request. */
@@ -65,9 +64,9 @@ export class Passthrough {
     return this.#stale.delete(inode) ? UNCACHED : CACHED;
   }
 
-  #isWorthIt({ inode, node, file, flags }: OpenHandle, isNew: 'new' | undefined): boolean {
-    if (this.#refused || file.fd === undefined) return false;
-    if (this.#which === 'upper' && inode.upper !== node) return false;
+  #isWorthIt(handle: OpenHandle, isNew: 'new' | undefined): boolean {
+    const { file, flags } = handle;
+    if (this.#refused || file.fd === undefined || this.#overlay.mayMove(handle)) return false;
     if (isNew === 'new' || (flags.write && flags.truncate)) return true; // nobody knows how large it will be
     return statxFd(file.fd).size >= MIN_BYTES;
   }
@@ -93,8 +92,8 @@ export class Passthrough {
   }
 }
 
-const EPERM = 1;
-const ENOTTY = 25;
-const EOPNOTSUPP = 95;
+const EPERM = errnoOf('EPERM');
+const ENOTTY = errnoOf('ENOTTY');
+const EOPNOTSUPP = errnoOf('EOPNOTSUPP');
 const backing = new Int32Array(4);
 const closing = new Int32Array(1);

@@ -157,5 +157,5 @@ function negotiatePassthrough(fd: number, server: Server): void {
   out[REPLY + 3] = (out[REPLY + 3] as number) | Init.initExt;
   out[REPLY + 8] = Init2.passthrough;
   out[REPLY + 9] = BACKING_STACK_DEPTH;
-  server.passthrough = new Passthrough(fd, overlay.writable ? 'upper' : 'every');
+  server.passthrough = new Passthrough(fd, overlay);
 }

@@ -15,10 +15,11 @@ const idle: readonly MountFlag[] = ['relatime', 'strictatime', 'nodiratime'];
 export interface ServingOptions {
   timeout: number | undefined;
   owner: number | undefined;
+  nfsExport: boolean;
 }
 
 /** Throws MountError (usage) for what libfuse2 or fuse-native cannot do. */
-export function libfuseOptions(request: AttachRequest, { timeout, owner }: ServingOptions): string {
+export function libfuseOptions(request: AttachRequest, { timeout, owner, nfsExport }: ServingOptions): string {
   const { mountpoint, fsname, subtype, flags, allow, labels } = request;
   const readOnly = flags.includes('ro');
   if (owner !== undefined) throw refusal('no allow_root: fuse-native does not tell who asks');
@@ -27,6 +28,7 @@ export function libfuseOptions(request: AttachRequest, { timeout, owner }: Servi
       'no allow_other, unless read-only: fuse-native does not tell who makes a file, and whose it is to be',
     );
   }
+  if (nfsExport) throw refusal('no nfs_export: libfuse2 numbers nodes itself');
   if (labels.length > 0) throw refusal(`no ${labels[0]?.[0]}`);
   if (flags.includes('nosymfollow')) throw refusal('no nosymfollow');
   const options = [
