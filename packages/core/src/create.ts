@@ -137,16 +137,20 @@ export function* inherit(
   dir: Inode,
   { umask, ...object }: Creation,
 ): Operation<{ dressed: NewObject; acls: Permissions['acls'] }> {
-  const dressed = yield* inheritGroup(stack, dir.upper as LayerNode, object);
+  const dressed = yield* inheritGroup(stack, dir, object);
   if (stack.acl === undefined) return { dressed, acls: [] };
   const { mode, acls } = yield* stack.acl(stack, dir, dressed.mode, umask ?? 0);
   return { dressed: { ...dressed, mode }, acls };
 }
 
 /** A set-group-id directory passes its group on, and to directories the bit too (inode_init_owner). */
-function* inheritGroup(stack: Stack, parent: LayerNode, object: NewObject): Operation<NewObject> {
-  const { mode, gid } = yield* wait(stack.writable().getattr(parent));
-  if ((mode & S_ISGID) === 0) return object;
+function* inheritGroup(stack: Stack, dir: Inode, object: NewObject): Operation<NewObject> {
+  if (dir.givesGroup === undefined) {
+    const { mode, gid } = yield* wait(stack.writable().getattr(dir.upper as LayerNode));
+    dir.givesGroup = (mode & S_ISGID) === 0 ? 'none' : gid;
+  }
+  const { givesGroup: gid } = dir;
+  if (gid === 'none') return object;
   return { ...object, gid, mode: isDirectory(object.mode) ? object.mode | S_ISGID : object.mode };
 }
 

@@ -79,3 +79,4 @@ export { Revalidation } from './revalidation.js';
 export { createTmpfile } from './tmpfile.js';
 export { type Answer, type Mode, type Operation, runAsync, runSync, wait } from './run.js';
 export { verity } from './verity.js';
+export { findXattr } from './xattrs.js';

@@ -197,6 +197,8 @@ export class Inode {
   impure = false;
   /** Directories: the default ACL, once read. */
   defaultAcl: Uint8Array | 'none' | undefined;
+  /** Directories: the group that new objects get, once read. */
+  givesGroup: number | 'none' | undefined;
   /** Directories: cached entries. */
   children: Map<string, Inode> | undefined;
   /** Directories: all visible names, once read. */

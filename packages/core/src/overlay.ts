@@ -16,7 +16,7 @@ import { rename, type RenameFlag } from './rename.js';
 import { type Mode, type Operation, wait } from './run.js';
 import { setattr } from './setattr.js';
 import { openRoot } from './super.js';
-import { getxattr, listxattr, removexattr, setxattr } from './xattrs.js';
+import { findXattr, listxattr, removexattr, setxattr } from './xattrs.js';
 
 /** An inode and what it looks like now: the answer of everything that finds or makes an object. */
 export interface Entry {
@@ -180,7 +180,7 @@ export class Overlay<M extends Mode = Mode> {
 
   /** Throws ENODATA when there is none; overlay attributes are hidden, nested ones unescaped. */
   *getxattr(inode: Inode, name: string): Operation<Uint8Array> {
-    const value = yield* getxattr(this.#stack, inode, name);
+    const value = yield* findXattr(this.#stack, inode, name);
     if (value === undefined) throw new FsError('ENODATA', { syscall: 'getxattr' });
     return value;
   }

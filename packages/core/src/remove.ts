@@ -7,7 +7,7 @@ import { copyUp } from './copy-up.js';
 import { coversBelow } from './create.js';
 import { FsError } from './errors.js';
 import { type Inode, nextLink, type Stack } from './inode.js';
-import type { LayerNode, Occupant, Place } from './layer.js';
+import type { LayerNode, NewObject, Occupant, Place } from './layer.js';
 import { list, require } from './lookup.js';
 import { maybe, type Operation, wait } from './run.js';
 
@@ -64,9 +64,15 @@ function* removeInode(
   yield* maybe(stack.index?.lost(inode, inUpper ? 'upper' : 'lower'));
 }
 
+const WHITEOUT: NewObject = { mode: S_IFCHR, uid: 0, gid: 0, rdev: 0 };
+
 function* cover(stack: Stack, to: Place, over: Occupant, keep: LayerNode | undefined): Operation<void> {
   const upper = stack.writable();
-  const { node } = yield* wait(upper.stage({ mode: S_IFCHR, uid: 0, gid: 0, rdev: 0 }));
+  if (over === 'nothing' && keep === undefined) {
+    yield* wait(upper.create(to, WHITEOUT)); // whole by itself, where nothing has to make room
+    return;
+  }
+  const { node } = yield* wait(upper.stage(WHITEOUT));
   let linked = false;
   try {
     yield* wait(upper.commit({ kind: 'link', node, to, over, keep }));

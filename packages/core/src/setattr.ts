@@ -46,6 +46,7 @@ function* apply(
     if (kept !== mode) wanted = { ...change, mode: kept & 0o7777 };
   }
   yield* wait(upper.setattr(node, wanted));
+  inode.givesGroup = undefined;
   return yield* getattr(stack, inode);
 }
 

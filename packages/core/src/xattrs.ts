@@ -12,7 +12,8 @@ import { type Operation, wait } from './run.js';
 const XATTR_NAME_MAX = 255;
 const XATTR_SIZE_MAX = 65536;
 
-export function* getxattr(stack: Stack, inode: Inode, name: string): Operation<Uint8Array | undefined> {
+/** The value, or undefined if there is none. Overlay attributes are hidden, nested ones unescaped. */
+export function* findXattr(stack: Stack, inode: Inode, name: string): Operation<Uint8Array | undefined> {
   if (isForeignMark(name)) return undefined;
   const { layer, node } = stack.real(inode);
   return yield* wait(layer.getxattr(node, escapeXattr(name, stack.prefix)));
@@ -41,7 +42,7 @@ export function* setxattr(
   if (escaped.length > XATTR_NAME_MAX) throw new FsError('ERANGE', { syscall: 'setxattr', path: name });
   if (value.length > XATTR_SIZE_MAX) throw new FsError('E2BIG', { syscall: 'setxattr', path: name });
   if (condition !== undefined) {
-    const exists = (yield* getxattr(stack, inode, name)) !== undefined;
+    const exists = (yield* findXattr(stack, inode, name)) !== undefined;
     if (condition === 'create' && exists) throw new FsError('EEXIST', { syscall: 'setxattr', path: name });
     if (condition === 'replace' && !exists) throw new FsError('ENODATA', { syscall: 'setxattr', path: name });
   }
@@ -52,7 +53,7 @@ export function* setxattr(
 
 export function* removexattr(stack: Stack, inode: Inode, name: string): Operation<void> {
   const upper = stack.writable();
-  if ((yield* getxattr(stack, inode, name)) === undefined) {
+  if ((yield* findXattr(stack, inode, name)) === undefined) {
     throw new FsError('ENODATA', { syscall: 'removexattr', path: name }); // and nothing is copied up for it
   }
   const node = yield* copyUp(stack, inode, 'metadata');

@@ -27,6 +27,8 @@ export class HostNode {
   pins = 0;
   /** Directories of an upper: what new entries get of it, a group unless it is the creator's own. Undefined until known. */
   inherits: { gid: number | undefined; defaultAcl: boolean } | undefined = undefined;
+  /** Of an upper: known to have no file capability, which the kernel asks for before a first write and a change of owner. */
+  incapable = false;
 
   constructor(parent: HostNode | undefined, name: string, type: EntryType) {
     this.parent = parent;

@@ -28,6 +28,7 @@ import { KeptDescriptors } from './kept-descriptors.js';
 import {
   AT_FDCWD,
   AT_REMOVEDIR,
+  CAPABILITY,
   O_DIRECTORY,
   O_NOFOLLOW,
   O_PATH,
@@ -217,7 +218,10 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     try {
       const attributes = settle(dirfd, node.name, fd, object, expected);
       node.identify(attributes);
-      if (fd >= 0) this.#fresh = { node, fd };
+      if (fd >= 0) {
+        this.#fresh = { node, fd };
+        node.incapable = true;
+      }
       return { node, attributes };
     } catch (error) {
       if (fd >= 0) close(fd);
@@ -297,7 +301,17 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     }
   }
 
+  override getxattr(node: LayerNode, name: string): Uint8Array | undefined {
+    if (name !== CAPABILITY) return super.getxattr(node, name);
+    const object = hostNode(node);
+    if (object.incapable) return undefined;
+    const value = super.getxattr(node, name);
+    object.incapable = value === undefined;
+    return value;
+  }
+
   setxattr(node: LayerNode, name: string, value: Uint8Array, condition?: 'create' | 'replace'): void {
+    if (name === CAPABILITY) hostNode(node).incapable = false;
     const flags = condition === 'create' ? 1 : condition === 'replace' ? 2 : 0;
     this.#despiteMode(hostNode(node), () => {
       const at = locateByName(hostNode(node));

@@ -44,8 +44,7 @@ import type { HostUpperLayer } from './host-upper.js';
 import { isAdministrator } from './processes.js';
 import { refusal } from './refusal.js';
 import { type DirectoryLayer, SeenLayer } from './seen-layer.js';
-
-const CAPABILITY = 'security.capability';
+import { CAPABILITY } from './xattr-syscalls.js';
 
 /**
  * Which layers' `user.*` attributes are believed: all, or those whose root belongs to this process. Default: all, except

@@ -31,6 +31,7 @@ function main(port: MessagePort, { layers, log, stats, counts }: ThreadRequest):
     const options = serverOptions(layers);
     // Straight to the descriptor: the thread's own console needs the event loop, which the serving loop never enters.
     if (log === 'stderr') options.log = (line) => void writeSync(2, `ovl: ${line}\n`);
+    else Error.stackTraceLimit = 0; // nobody reads the stacks, and each takes longer than a request
     const server = new Server(overlay, options);
     port.once('message', (command: ServeCommand) => {
       try {

@@ -11,7 +11,7 @@ import { type CString, bind, cString, checked, errno, fixedBuffer, lastError } f
 
 export { errorOf } from './libc.js';
 export { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, mountOf, statxAt, statxFd, statxOrErrno } from './statx.js';
-export { getxattr, listxattr, removexattr, setxattr } from './xattr-syscalls.js';
+export { CAPABILITY, getxattr, listxattr, removexattr, setxattr } from './xattr-syscalls.js';
 export {
   ioctlOrErrno,
   ioctlValue,

@@ -7,6 +7,9 @@ import { decodeName } from '@ovl/core';
 import { type CString, addressOf, bind, cString, checked, errno, errorOf, fixedBuffer } from './libc.js';
 import { AT_SYMLINK_NOFOLLOW } from './statx.js';
 
+/** What a program may do beyond its user (capabilities(7)), as the kernel stores it. */
+export const CAPABILITY = 'security.capability';
+
 const ENODATA = 61;
 const ERANGE = 34;
 const ENOSYS = 38;

@@ -7,6 +7,8 @@ import {
   S_ISGID,
   type Time,
   encodeName,
+  errnoOf,
+  findXattr,
   isFsError,
   runSync,
 } from '@ovl/core';
@@ -23,6 +25,8 @@ import {
 } from './protocol.js';
 import type { Handler, Server } from './server.js';
 import type { Wire } from './wire.js';
+
+const ENODATA = errnoOf('ENODATA');
 
 export const getattr: Handler = (server) => server.wire.putAttrOut(runSync(server.overlay.getattr(server.inode)));
 
@@ -89,7 +93,8 @@ function xattrName(server: Server, after: number): string {
 export const getxattr: Handler = (server) => {
   const { wire, overlay } = server;
   const size = wire.u32(ARGUMENT);
-  return sized(wire, size, runSync(overlay.getxattr(server.inode, xattrName(server, 8))));
+  const value = runSync(overlay.perform(findXattr, server.inode, xattrName(server, 8)));
+  return value === undefined ? -ENODATA : sized(wire, size, value);
 };
 
 export const listxattr: Handler = (server) => {

@@ -96,7 +96,7 @@ function checkCaller({ wire, options }: Server): void {
 
 const xattrRequests: readonly number[] = [Opcode.getxattr, Opcode.listxattr, Opcode.setxattr, Opcode.removexattr];
 
-/** Answers the request on the wire: returns the length of the reply's content, NO_REPLY, or throws nothing: see {@link failure}. */
+/** Answers the request on the wire, returning or throwing what its handler does. */
 export function dispatch(server: Server): number {
   const opcode = server.wire.u32(Header.opcode);
   server.overlay.beginRequest();

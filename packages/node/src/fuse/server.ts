@@ -1,7 +1,8 @@
 /**
  * What every request handler works on: the overlay, the message at hand, and what the kernel holds. A handler reads its
  * arguments from the wire, calls the overlay, builds the reply and returns the reply's length in bytes without the
- * header; it throws FsError for failure, and returns {@link NO_REPLY} where the protocol has none.
+ * header. It throws FsError for failure; where failure is the usual answer it returns the negative errno instead, because
+ * to throw costs more than all the rest. {@link NO_REPLY} is for where the protocol has none.
  */
 import { type Attributes, type Inode, type OpenHandle, type Overlay, runSync } from '@ovl/core';
 import type { DirectoryStream } from './directories.js';
@@ -11,7 +12,8 @@ import { HandleTable, NodeTable } from './tables.js';
 import { VolatileSync } from './volatile-sync.js';
 import { Wire, lifetime } from './wire.js';
 
-export const NO_REPLY = -1;
+/** Below every negative errno. */
+export const NO_REPLY = -0x10000;
 
 export type Handler = (server: Server) => number;
 

@@ -98,7 +98,8 @@ function answer(fd: number, server: Server): void {
     reply(fd, server, 0, failure(server, error));
     return;
   }
-  if (content !== NO_REPLY) reply(fd, server, content, 0);
+  if (content >= 0) reply(fd, server, content, 0);
+  else if (content !== NO_REPLY) reply(fd, server, 0, -content);
 }
 
 /** The reply is lost without harm if its request was interrupted (ENOENT) or the mount is gone (ENODEV). */
