@@ -10,7 +10,7 @@ import {
 } from '@ovl/core';
 import { dispatch, failure } from '../src/fuse/dispatch.js';
 import { ARGUMENT_BYTES, DIRENT_BYTES, ENTRY_BYTES, Header, Opcode, REPLY_BYTES } from '../src/fuse/protocol.js';
-import { Server, type ServerOptions } from '../src/fuse/server.js';
+import { NO_REPLY, Server, type ServerOptions } from '../src/fuse/server.js';
 
 export interface Reply {
   /** Negative errno, or 0. */
@@ -51,7 +51,7 @@ export class Client {
     wire.in[Header.gid] = caller.gid;
     try {
       const length = dispatch(this.server);
-      if (length < 0) return { error: 0, content: undefined };
+      if (length < 0) return { error: length === NO_REPLY ? 0 : length, content: undefined };
       return { error: 0, content: Buffer.from(wire.output.subarray(REPLY_BYTES, REPLY_BYTES + length)) };
     } catch (error) {
       return { error: -failure(this.server, error), content: undefined };
