@@ -1,67 +1,70 @@
 // What a mount takes before and beside the work: the time until it answers, and memory.
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { performance } from 'node:perf_hooks';
+import { readFileSync } from 'node:fs';
 import { detach } from '../support/mounts.mjs';
-import { mount, unmount } from './systems.mjs';
-import { placesIn, workload } from './turn.mjs';
+import { dropCaches } from './caches.mjs';
+import { placesIn, putAside, workload } from './turn.mjs';
 
-/** Answers one figure for each of the row's labels. */
-export async function footprint(row, system, { root, lower }) {
-  const first = placesIn(root, lower);
-  const second = placesIn(root, lower);
+/** Answers one figure for each of the row's; undefined where it cannot be had. */
+export async function footprint(row, system, { root, sizes, lower }) {
+  const turns = [placesIn(root, lower), placesIn(root, lower)];
+  const mounted = [];
   try {
     return row.of === 'mount' ? await readiness() : await memory();
   } finally {
-    for (const { turnDir, places } of [second, first]) {
-      await unmount(system, places).catch(() => detach(places.merged));
-      rmSync(turnDir, { recursive: true, force: true, maxRetries: 5 });
+    for (const { unmount } of mounted.toReversed()) await unmount().catch(() => {});
+    for (const { turnDir, places } of turns) {
+      await detach(places.merged);
+      putAside(root, turnDir, row);
     }
   }
 
+  /** From the start of the command, by a program as small as a shell's part in it, to its end: then the mount is live. */
   async function readiness() {
     const figures = [];
-    for (const { places } of [first, second]) {
-      const start = performance.now();
-      await mount(system, places);
-      figures.push((performance.now() - start) / 1000);
-    }
+    const start = async (command) => {
+      figures.push(...(await workload.run(1, ['exec', ...command])).seconds);
+      return { code: 0, stderr: '' };
+    };
+    for (const { places } of turns) mounted.push(await system.mount(places, '', start));
     return figures;
   }
 
-  /** Of everything that serves: what a mount adds, whichever process has it. */
+  /** Of all processes that serve: what a mount adds, whichever process has it. */
   async function memory() {
-    const before = servedMegabytes(system);
-    await mount(system, first.places);
-    await rest();
-    const idle = servedMegabytes(system) - before;
-    await mount(system, second.places);
-    await rest();
-    const more = servedMegabytes(system) - before - idle;
-    await workload.run(1, ['walk', first.places.merged], first.places.merged);
-    const walked = servedMegabytes(system) - before - more;
-    dropCaches();
-    await rest();
-    return [idle, more, walked, servedMegabytes(system) - before - more];
+    const points = [];
+    const add = async ({ places }) => {
+      mounted.push(await system.mount(places, ''));
+      points.push(places.merged);
+      return settled(system, points);
+    };
+    const idle = await add(turns[0]);
+    const both = await add(turns[1]);
+    const { files } = await workload.run(1, ['walk', points[0]]);
+    if (files !== sizes.many) throw new Error(`walk: ${files} files, but there should be ${sizes.many}`);
+    const walked = await settled(system, points);
+    const short = (await dropCaches()) ? await settled(system, points) : undefined;
+    return [idle, both - idle, walked, short];
   }
 }
 
-const rest = () => new Promise((resolve) => setTimeout(resolve, 1500));
-
-/** Makes the kernel let go of names and inodes, as it does when memory is short. Root only. */
-function dropCaches() {
-  writeFileSync('/proc/sys/vm/drop_caches', '2');
+/** Once it has come to rest: what is given back comes in steps. */
+async function settled(system, points) {
+  const processes = await system.processes(points);
+  if (processes.length === 0) throw new Error('no process found that serves the mount');
+  let last = Number.NaN;
+  for (let tries = 0; tries < 20; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 700));
+    const now = megabytes(processes);
+    if (Math.abs(now - last) < 0.25) return now;
+    last = now;
+  }
+  return last;
 }
 
-/** Proportional set size of the system's processes, in MB of 10^6 bytes; what they share counts once. */
-function servedMegabytes({ serves }) {
+/** Proportional set size, in MB of 10^6 bytes: what they share counts once, what they share with others in part. */
+function megabytes(processes) {
   let kilobytes = 0;
-  for (const pid of serves ? readdirSync('/proc').filter((name) => /^\d+$/.test(name)) : []) {
-    try {
-      if (!serves(readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0'))) continue;
-      kilobytes += Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? 0);
-    } catch {
-      // Gone meanwhile.
-    }
-  }
+  for (const pid of processes)
+    kilobytes += Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1]);
   return (kilobytes * 1024) / 1e6;
 }

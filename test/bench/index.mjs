@@ -1,143 +1,136 @@
-// `pnpm bench [mount]`: our mount next to fuse-overlayfs, the kernel's overlayfs and the plain directory. Interleaved:
-// every system has its turn in each run, on a fresh mount, so that a noisy minute hits all alike. What a workload saw is
-// compared with what is there: a broken mount has no time to show.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+// `pnpm bench [mount]`: our mount next to fuse-overlayfs, the kernel's overlayfs and the plain directory. What a workload saw
+// is compared with what is there: a broken mount has no time to show.
+import { accessSync, constants, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { execute } from '../support/mounts.mjs';
-import { fixtures } from './fixtures.mjs';
-import { footprint } from './footprint.mjs';
+import { benchAs } from './as-user.mjs';
+import { bench } from './bench.mjs';
+import { directoryDisk, imageDisk } from './disk.mjs';
+import { openDocument } from './document.mjs';
 import { draw } from './picture.mjs';
-import { rows as allRows, sizesAt } from './rows.mjs';
-import { systems as allSystems } from './systems.mjs';
-import { print, summarise } from './table.mjs';
-import { turn, workload } from './turn.mjs';
+import { rows, sizesAt } from './rows.mjs';
+import { systems } from './systems.mjs';
+import { markdown, print } from './table.mjs';
 
 const usage = `pnpm bench [mount] [options]: our mount, fuse-overlayfs, the kernel's overlayfs and the plain directory side by side
 
-  --only ROWS      of: ${allRows.map(({ id }) => id).join(', ')}
-  --systems NAMES  of: ${allSystems.map(({ name }) => name).join(', ')} ("ovl,ovl-libfuse" compares the transports)
-  --runs N         runs of each row (its own number by default, at least 5 where a run is short)
+  --only ROWS      of: ${rows.map(({ id }) => id).join(', ')}
+  --systems NAMES  of: ${systems.map(({ name }) => name).join(', ')} ("ovl,ovl-libfuse" compares the transports)
+  --runs N         runs of each row (its own number by default, at least 5)
   --scale F        part of the full size, 1 by default
-  --dir DIR        where to work (${tmpdir()}); needs about 6 GB for everything
+  --as USER        as root: lays out the disk, then does everything as this user
+  --dir DIR        where to work (${tmpdir()}): root makes a file system of 10 GB there, in a sparse file
+  --no-image       as root: works in the directory itself
   --json           for programs
   --svg FILE       draws the ratios, too
+  --document FILE  writes the table between its marks "<!-- bench root -->" and "<!-- /bench root -->" (or "user"), too
 
-Run as root or as an ordinary user; the kernel's overlayfs needs root. The first signal ends it after the present turn, with
-a table of what there is.`;
+Run as root or as an ordinary user. The first signal ends it after the present turn, with a table of what there is; the second
+at once. Nothing is left either way. Exit code 1: something failed; 2: wrong usage.`;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    only: { type: 'string' },
-    systems: { type: 'string' },
-    runs: { type: 'string' },
-    scale: { type: 'string', default: '1' },
-    dir: { type: 'string', default: tmpdir() },
-    json: { type: 'boolean', default: false },
-    svg: { type: 'string' },
-    help: { type: 'boolean', short: 'h', default: false },
-  },
-});
-if (values.help) {
-  console.log(usage);
-  process.exit(0);
-}
-if (positionals.some((name) => name !== 'mount')) fail(`no such benchmark: ${positionals.join(' ')}`);
-if (!(Number(values.scale) > 0)) fail(`--scale needs a number above 0, not '${values.scale}'`);
-if (values.runs !== undefined && !(Number(values.runs) >= 1)) fail(`--runs needs a number, not '${values.runs}'`);
-const sizes = sizesAt(Number(values.scale));
-const rows = chosen(allRows, (row) => row.id, values.only);
+const isRoot = process.getuid?.() === 0;
+const values = options();
+const scale = Number(values.scale);
+const order = {
+  rows: chosen(
+    values.only,
+    rows.map(({ id }) => id),
+  ),
+  systems: chosen(
+    values.systems,
+    systems.map(({ name }) => name),
+  ),
+  runs: values.runs === undefined ? undefined : Number(values.runs),
+  scale,
+};
+if (!(scale > 0)) fail(`--scale needs a number above 0, not '${values.scale}'`);
+if (order.runs !== undefined && !(Number.isInteger(order.runs) && order.runs > 0))
+  fail(`--runs needs a number, not '${values.runs}'`);
+if (values.as !== undefined && !isRoot) fail('--as is for root');
+// What would fail after the measuring had better fail before it.
+const who = isRoot && values.as === undefined ? 'root' : 'user';
+const document = orFail(() => (values.document ? openDocument(values.document, who) : undefined));
+if (values.svg) orFail(() => accessSync(dirname(resolve(values.svg)), constants.W_OK));
 
-const notes = [];
-const systems = chosen(allSystems, (system) => system.name, values.systems).filter((system) => {
-  if (system.onRequest && !values.systems) return false;
-  const reason = system.whyNot();
-  if (reason) notes.push(`${system.name}: ${reason}`);
-  return !reason;
-});
-
-const root = mkdtempSync(join(values.dir, 'ovl-bench-'));
-const made = new Map();
-// The first signal ends it after the turn that runs; a second one at once.
-let stopped = false;
-for (const signal of ['SIGINT', 'SIGTERM'])
-  process.once(signal, () => {
-    stopped = true;
-    notes.push('stopped before its end');
-  });
+const disk = orFail(openDisk);
+process.on('exit', disk.release);
 try {
-  await workload.compile(root);
-  const results = [];
-  for (const row of rows) if (!stopped) results.push(...(await measure(row)));
-  progress('');
-  const summary = summarise(results, sizes, notes);
+  const { dir, note, forgetsDeleted } = disk;
+  const whole = { ...order, disk: { dir, note, forgetsDeleted } };
+  const summary = await (values.as === undefined ? bench(whole) : benchAs(values.as, whole));
   if (values.json) console.log(JSON.stringify(summary, undefined, 2));
   else print(summary);
   if (values.svg) writeFileSync(values.svg, draw(summary));
-  if (stopped || results.some(({ cells }) => Object.values(cells).some((cell) => cell.failure))) process.exitCode = 1;
-} finally {
-  rmSync(root, { recursive: true, force: true, maxRetries: 5 });
+  document?.write(markdown(summary));
+  process.exitCode = summary.complete ? 0 : 1;
+} catch (error) {
+  console.error(`bench: ${error.message}`);
+  process.exitCode = 1;
 }
+process.exit(); // a user's part, or a signal's handler, would hold it open
 
-async function measure(row) {
-  const results = row.labels.map((label) => ({ id: row.id, label, row, cells: {} }));
-  const runs = values.runs ? Number(values.runs) : row.runs;
-  const able = systems.filter((system) => system.mount || !(row.of || row.remount));
-  for (let run = 0; run < runs; run++) {
-    for (const system of able) {
-      if (stopped && run > 0) return results;
-      for (const result of results) result.cells[system.name] ??= { seconds: [] };
-      try {
-        const lower = await fixture(row.lower);
-        if (row.command) await Promise.all(['archive', 'statements', 'project'].filter(named(row)).map(fixture));
-        progress(`${row.labels[0]}, run ${run + 1} of ${runs}: ${system.name}`);
-        const context = { root, sizes, lower, fixture: (name) => made.get(name) };
-        const figures = await (row.of ? footprint : turn)(row, system, context);
-        results.forEach((result, pass) => result.cells[system.name].seconds.push(figures[pass]));
-      } catch (error) {
-        for (const result of results) result.cells[system.name].failure ??= error.message;
-      }
+function options() {
+  try {
+    const { values: given, positionals } = parseArgs({
+      allowPositionals: true,
+      options: {
+        only: { type: 'string' },
+        systems: { type: 'string' },
+        runs: { type: 'string' },
+        scale: { type: 'string', default: '1' },
+        as: { type: 'string' },
+        dir: { type: 'string', default: tmpdir() },
+        'no-image': { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        svg: { type: 'string' },
+        document: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    });
+    if (given.help) {
+      console.log(usage);
+      process.exit(0);
     }
+    if (positionals.some((name) => name !== 'mount')) fail(`no such benchmark: ${positionals.join(' ')}`);
+    return given;
+  } catch (error) {
+    return fail(error.message);
   }
-  return results;
 }
 
-/** Whether a row's command speaks of this fixture. */
-function named(row) {
-  return (name) => {
-    let asked = false;
-    row.command({ where: '', fixture: (other) => ((asked ||= other === name), '') });
-    return asked;
-  };
-}
-
-async function fixture(name) {
-  if (!made.has(name)) {
-    progress(`preparing: ${name}`);
-    const path = join(root, `fixture-${name}`);
-    mkdirSync(path);
-    await fixtures[name](path, sizes, workload.run);
-    await execute(['sync'], { timeout: 300_000 });
-    made.set(name, path);
+/** Root's own file system, or why it is a directory after all. */
+function openDisk() {
+  if (!isRoot || values['no-image']) return directoryDisk(values.dir);
+  try {
+    return imageDisk(values.dir, imageSize());
+  } catch (error) {
+    const plain = directoryDisk(values.dir);
+    return { ...plain, note: `${plain.note} (no file system of its own: ${error.message})` };
   }
-  return made.get(name);
 }
 
-function chosen(all, nameOf, names) {
-  if (!names) return all;
-  return names.split(',').map((name) => {
-    const found = all.find((item) => nameOf(item) === name);
-    return found ?? fail(`no ${name}; there are ${all.map(nameOf).join(', ')}`);
-  });
+/** One run's worth, all systems', beside what lies below; of the files, the million that memory is measured with are most. */
+function imageSize() {
+  const { many, files } = sizesAt(scale);
+  return { bytes: Math.ceil(1e9 + 9e9 * scale), inodes: many + 20 * files + 100_000 };
+}
+
+function chosen(list, all) {
+  const names = list?.split(',');
+  const unknown = names?.find((name) => !all.includes(name));
+  return unknown === undefined ? names : fail(`no ${unknown}; there are ${all.join(', ')}`);
+}
+
+function orFail(act) {
+  try {
+    return act();
+  } catch (error) {
+    return fail(error.message);
+  }
 }
 
 function fail(message) {
   console.error(`bench: ${message} (--help says more)`);
   process.exit(2);
-}
-
-function progress(text) {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
 }

@@ -1,51 +1,91 @@
-// The ratios as a picture: a bar for each row, on a logarithmic scale, shorter is better.
+// The ratios as a picture: what ours takes, in units of what its peers take, on a logarithmic scale; targets as marks. Its
+// colours follow the reader's scheme, light or dark.
 
-const colours = { 'us/fo': '#4269d0', 'us/k': '#efb118' };
-const names = { 'us/fo': 'of fuse-overlayfs’s time', 'us/k': 'of the kernel overlayfs’s time' };
-const left = 260;
-const width = 560;
-const [least, most] = [1 / 16, 16];
+const series = [
+  { key: 'us/fo', of: 'fuse-overlayfs', class: 'fo', name: 'ovl’s time ÷ fuse-overlayfs’s' },
+  { key: 'us/k', of: 'kernel', class: 'k', name: 'ovl’s time ÷ the kernel overlayfs’s' },
+];
+const left = 250;
+const width = 570;
+const top = 92;
+const rowHeight = 32;
+const barHeight = 11;
+const [least, most] = [1 / 32, 32];
+const style = `
+  svg { font: 12px system-ui, sans-serif; --back: #ffffff; --text: #1f2328; --soft: #59636e; --line: #d1d9e0; --fo: #3b6fd4; --k: #c77700; }
+  @media (prefers-color-scheme: dark) {
+    svg { --back: #0d1117; --text: #f0f6fc; --soft: #9198a1; --line: #3d444d; --fo: #6f9dff; --k: #f0a93a; }
+  }
+  text { fill: var(--text); } .soft { fill: var(--soft); } .value { font-size: 10px; }
+  .fo { fill: var(--fo); } .k { fill: var(--k); } .grid { stroke: var(--line); } .one { stroke: var(--soft); stroke-width: 1.5; }
+  .target { stroke: var(--text); stroke-width: 2; }`;
 
-/** An SVG document of a summary (table.mjs). */
+/** An SVG document of a summary (table.mjs). Figures whose target is no ratio (times to mount, memory, waiting) are left to the table. */
 export function draw({ rows, machine, date }) {
-  const lines = rows.filter(({ ratios }) => Object.keys(ratios).length > 0);
-  const height = 70 + lines.length * 30 + 40;
-  const bars = lines.map(({ label, ratios }, i) => bar(label, ratios, 64 + i * 30));
-  const ticks = [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16].map((value) => tick(value, height));
-  const legend = Object.entries(names).map(
-    ([key, name], i) =>
-      `<rect x="${left + i * 230}" y="14" width="12" height="12" fill="${colours[key]}"/><text x="${left + 18 + i * 230}" y="24">${name}</text>`,
-  );
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${left + width + 60} ${height}" font-family="sans-serif" font-size="12" role="img">
-<title>ovl beside its peers: ratios of median times, left of the line at 1 ovl is the faster</title>
-<rect width="100%" height="100%" fill="#fff"/>
-<g fill="#222">${legend.join('')}</g>
-<g stroke="#ddd" fill="#666" text-anchor="middle">${ticks.join('')}</g>
-${bars.join('\n')}
-<text x="10" y="${height - 10}" fill="#666">${escape(`${date}, ${machine}`)}</text>
+  const lines = rows.filter(({ ratios, target }) => series.some(({ key }) => ratios[key]) && !isAbsolute(target));
+  const bottom = top + lines.length * rowHeight;
+  const legend = series.map(({ class: name, name: text }, i) => {
+    const x = left + i * 240;
+    return `<rect x="${x}" y="36" width="12" height="12" class="${name}"/><text x="${x + 18}" y="46">${text}</text>`;
+  });
+  const ticks = [1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 32].map((value) => tick(value, bottom));
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${left + width + 50} ${bottom + 34}" role="img">
+<title>ovl beside its peers: ratios of median times; left of the line at 1, ovl is the faster</title>
+<style>${style}
+</style>
+<rect width="100%" height="100%" fill="var(--back)"/>
+<text x="14" y="22" font-size="15" font-weight="600">ovl beside its peers</text>
+<text x="${left}" y="22" class="soft">median times; left of 1, ovl is the faster; | is a target</text>
+${[...legend, ...ticks, ...lines.map((line, i) => row(line, top + i * rowHeight))].join('\n')}
+<text x="14" y="${bottom + 22}" class="soft value">${escape(`${date}, ${machine}`)}</text>
 </svg>
 `;
 }
 
-function bar(label, ratios, y) {
-  const parts = Object.entries(ratios).map(([key, ratio], i) => {
-    const [from, to] = [at(1), at(ratio)].toSorted((a, b) => a - b);
-    const value = `<text x="${ratio < 1 ? from - 4 : to + 4}" y="${y + 9 + i * 11}" font-size="10" fill="#222" text-anchor="${ratio < 1 ? 'end' : 'start'}">${ratio.toFixed(2)}</text>`;
-    return `<rect x="${from.toFixed(1)}" y="${y + i * 11}" width="${Math.max(1, to - from).toFixed(1)}" height="10" fill="${colours[key]}"/>${value}`;
+const isAbsolute = (target) => target?.bounds.every(({ of, figure }) => !of && !figure) ?? false;
+
+function row({ label, ratios, target }, y) {
+  const bars = series.filter(({ key }) => ratios[key]);
+  const inset = (rowHeight - 4 - bars.length * barHeight) / 2;
+  const parts = bars.map(({ key, of, class: name }, i) => {
+    const from = y + inset + i * barHeight;
+    return bar(ratios[key], name, from) + mark(target, of, from);
   });
-  return `<text x="${left - 40}" y="${y + 14}" text-anchor="end" fill="#222">${escape(label)}</text>${parts.join('')}`;
+  return `<text x="${left - 14}" y="${y + 18}" text-anchor="end">${escape(label)}</text>${parts.join('')}`;
 }
 
-function tick(value, height) {
-  const x = at(value).toFixed(1);
+function bar(ratio, name, y) {
+  const [from, to] = [at(1), at(ratio)].toSorted((a, b) => a - b);
+  const beside = ratio < 1 ? `x="${round(from - 4)}" text-anchor="end"` : `x="${round(to + 4)}"`;
+  return (
+    `<rect x="${round(from)}" y="${y}" width="${round(Math.max(1, to - from))}" height="${barHeight - 1}" class="${name}"/>` +
+    `<text ${beside} y="${y + 9}" class="value">${ratio < 0.1 ? ratio.toFixed(3) : ratio.toFixed(2)}</text>`
+  );
+}
+
+/** Where the bar of this peer has to end. */
+function mark(target, of, y) {
+  return (target?.bounds ?? [])
+    .filter((bound) => bound.of === of)
+    .map(({ kind, value }) => {
+      const x = round(at(kind === 'atMost' ? value : 1 / value));
+      return `<line x1="${x}" x2="${x}" y1="${y - 1.5}" y2="${y + barHeight + 0.5}" class="target"/>`;
+    })
+    .join('');
+}
+
+function tick(value, bottom) {
+  const x = round(at(value));
   const text = value < 1 ? `1/${1 / value}` : String(value);
-  const style = value === 1 ? ' stroke="#222"' : '';
-  return `<line x1="${x}" x2="${x}" y1="52" y2="${height - 34}"${style}/><text x="${x}" y="46" stroke="none">${text}</text>`;
+  const line = `<line x1="${x}" x2="${x}" y1="${top - 8}" y2="${bottom}" class="${value === 1 ? 'one' : 'grid'}"/>`;
+  return `${line}<text x="${x}" y="${top - 14}" text-anchor="middle" class="soft">${text}</text>`;
 }
 
 function at(ratio) {
   const clamped = Math.min(most, Math.max(least, ratio));
   return left + ((Math.log2(clamped) - Math.log2(least)) / (Math.log2(most) - Math.log2(least))) * width;
 }
+
+const round = (x) => Math.round(x * 10) / 10;
 
 const escape = (text) => text.replace(/[&<>]/g, (character) => `&#${character.charCodeAt(0)};`);

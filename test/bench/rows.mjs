@@ -1,5 +1,6 @@
-// What is measured, row by row, and how much of it: FACTS.md's tree is 20,000 files of 4 KiB in 500 directories.
+// What is measured, row by row: how much of it, how often, and the bound that each figure shall keep.
 import { layersInStack } from './fixtures.mjs';
+import { atLeast, atMost } from './targets.mjs';
 
 const page = 4096;
 const perDir = 40;
@@ -15,19 +16,29 @@ const perDir = 40;
  * @property {number} created
  * @property {number} changedDirs
  * @property {number} stacked
+ * @property {number} many
+ * @property {number} packages
  * @property {number} sources
  * @property {number} inserts
  *
  * @typedef {{ where: string, fixture: (name: string) => string }} Surroundings
  *
+ * @typedef {object} Figure
+ * @property {string} label
+ * @property {import('./targets.mjs').Bound[]} [target] Any one of them is enough.
+ * @property {import('./targets.mjs').Bound[]} [userTarget] Instead, for an ordinary user; empty if there is none for him.
+ *
  * @typedef {object} Row
  * @property {string} id What `--only` names.
- * @property {string[]} labels One for each pass; the second pass is warm.
+ * @property {Figure[]} figures One for each pass; the second pass is warm.
  * @property {'s' | 'MB/s' | 'k/s' | 'MB'} unit
  * @property {number} runs
  * @property {string} lower What lies below, of fixtures.mjs.
  * @property {true} [changes] It changes what it sees: where nothing is mounted it gets a copy of its own.
+ * @property {true} [bulky] What it leaves is a few large files, not worth keeping.
+ * @property {Record<string, string>} [options] More mount options of a system, each after a comma.
  * @property {(sizes: Sizes) => (string | number)[]} [work] Arguments of the workload, with the root in the place of `ROOT`.
+ * @property {string[]} [besides] More fixtures, which `command` names.
  * @property {(around: Surroundings) => string[]} [command] Any other command; every pass runs it once more.
  * @property {'mount' | 'memory'} [of] What the mount itself takes (footprint.mjs).
  * @property {true} [remount] Each pass has a mount of its own, on the same layers.
@@ -50,7 +61,9 @@ export function sizesAt(scale) {
     created: Math.max(4, Math.round(250 * scale)) * perDir,
     changedDirs: Math.max(1, Math.round(125 * scale)),
     stacked: Math.max(200, Math.round(10_000 * scale)),
-    sources: Math.max(4, Math.round(120 * scale)),
+    many: Math.max(1, Math.round(1000 * scale)) * 1000,
+    packages: Math.max(4, Math.round(200 * scale)),
+    sources: Math.max(4, Math.round(200 * scale)),
     inserts: Math.max(20, Math.round(10_000 * scale)),
   };
 }
@@ -63,11 +76,15 @@ function stackedFiles(/** @type {Sizes} */ { stacked }) {
   return { files, bytes: files };
 }
 
+const kernel = 'kernel';
+const fo = 'fuse-overlayfs';
+const plain = 'ext4';
+
 /** @type {Row[]} */
 export const rows = [
   {
     id: 'stat',
-    labels: ['stat all, cold', 'stat all, warm'],
+    figures: [{ label: 'stat all, cold', target: [atMost(0.5, fo)] }, { label: 'stat all, warm' }],
     unit: 's',
     runs: 5,
     lower: 'tree',
@@ -76,7 +93,10 @@ export const rows = [
   },
   {
     id: 'walk',
-    labels: ['walk, cold', 'walk, warm'],
+    figures: [
+      { label: 'walk, cold', target: [atMost(0.4, fo)] },
+      { label: 'walk, warm', target: [atMost(1.1, kernel)] },
+    ],
     unit: 's',
     runs: 5,
     lower: 'tree',
@@ -85,7 +105,10 @@ export const rows = [
   },
   {
     id: 'open',
-    labels: ['open+read+close, cold', 'open+read+close, warm'],
+    figures: [
+      { label: 'open+read+close, cold', target: [atMost(0.6, fo)] },
+      { label: 'open+read+close, warm', target: [atMost(0.7, fo)] },
+    ],
     unit: 's',
     runs: 5,
     lower: 'tree',
@@ -94,9 +117,9 @@ export const rows = [
   },
   {
     id: 'read',
-    labels: ['sequential read, cold'],
+    figures: [{ label: 'sequential read, cold', target: [atLeast(0.9, plain)], userTarget: [atLeast(1.2, fo)] }],
     unit: 'MB/s',
-    runs: 3,
+    runs: 5,
     lower: 'big',
     work: () => ['read', 'ROOT/big'],
     expect: ({ bigBytes }) => ({ files: 1, bytes: bigBytes }),
@@ -104,9 +127,9 @@ export const rows = [
   },
   {
     id: 'random',
-    labels: ['random 4 KiB reads, cold'],
+    figures: [{ label: 'random 4 KiB reads, cold', target: [atLeast(0.9, kernel)], userTarget: [atLeast(1.5, fo)] }],
     unit: 'k/s',
-    runs: 3,
+    runs: 5,
     lower: 'big',
     work: ({ bigBytes, randomReads }) => ['random', 'ROOT/big', bigBytes, randomReads],
     expect: ({ randomReads }) => ({ files: 1, bytes: randomReads * page }),
@@ -114,52 +137,20 @@ export const rows = [
   },
   {
     id: 'write',
-    changes: true,
-    labels: ['sequential write'],
+    figures: [{ label: 'sequential write', target: [atLeast(0.9, kernel)], userTarget: [] }],
     unit: 'MB/s',
-    runs: 3,
+    runs: 5,
     lower: 'empty',
+    changes: true,
+    bulky: true,
     work: ({ writtenBytes }) => ['write', 'ROOT/new', writtenBytes],
     expect: ({ writtenBytes }) => ({ files: 1, bytes: writtenBytes }),
     left: ({ writtenBytes }) => ({ files: 1, bytes: writtenBytes }),
     amount: ({ writtenBytes }) => writtenBytes,
   },
   {
-    id: 'create',
-    changes: true,
-    labels: ['create 4 KiB files'],
-    unit: 's',
-    runs: 3,
-    lower: 'empty',
-    work: ({ created }) => ['create', 'ROOT', created, perDir],
-    expect: ({ created }) => pages(created),
-    left: ({ created }) => pages(created),
-  },
-  {
-    id: 'remove',
-    labels: ['rm -rf of lower files'],
-    unit: 's',
-    runs: 3,
-    lower: 'tree',
-    changes: true,
-    work: ({ changedDirs }) => ['remove', 'ROOT', changedDirs],
-    expect: ({ changedDirs }) => ({ files: changedDirs * perDir, bytes: 0 }),
-    left: ({ files, changedDirs }) => pages(files - changedDirs * perDir),
-  },
-  {
-    id: 'chmod',
-    labels: ['chmod -R of lower files'],
-    unit: 's',
-    runs: 3,
-    lower: 'tree',
-    changes: true,
-    work: ({ changedDirs }) => ['chmod', 'ROOT', changedDirs],
-    expect: ({ changedDirs }) => ({ files: changedDirs * perDir, bytes: 0 }),
-    left: ({ files, changedDirs }) => ({ ...pages(files), changed: changedDirs * perDir }),
-  },
-  {
     id: 'durable',
-    labels: ['4 KiB writes, each with fdatasync'],
+    figures: [{ label: '4 KiB writes, each with fdatasync', target: [atLeast(0.9, kernel)], userTarget: [] }],
     unit: 'k/s',
     runs: 5,
     lower: 'empty',
@@ -169,37 +160,75 @@ export const rows = [
     amount: ({ durableWrites }) => durableWrites,
   },
   {
-    id: 'touch',
-    labels: ['first byte into 1 GiB below', 'longest wait of others'],
-    unit: 's',
-    runs: 5,
-    lower: 'big',
-    changes: true,
-    work: ({ bigBytes }) => ['touch', 'ROOT', bigBytes],
-    expect: () => ({ files: 1, bytes: 1 }),
-  },
-  {
-    id: 'tar',
-    labels: ['tar x of the tree'],
+    id: 'create',
+    figures: [{ label: 'create 4 KiB files', target: [atMost(0.6, fo), atMost(1.2, kernel)] }],
     unit: 's',
     runs: 5,
     lower: 'empty',
     changes: true,
+    work: ({ created }) => ['create', 'ROOT', created, perDir],
+    expect: ({ created }) => pages(created),
+    left: ({ created }) => pages(created),
+  },
+  {
+    id: 'tar',
+    figures: [{ label: 'tar x of the tree', target: [atMost(0.3, fo)] }],
+    unit: 's',
+    runs: 5,
+    lower: 'empty',
+    changes: true,
+    besides: ['archive'],
     command: ({ where, fixture }) => ['tar', 'xf', `${fixture('archive')}/tree.tar`, '-C', where],
     left: wholeTree,
   },
   {
-    id: 'status',
-    labels: ['git status, cold', 'git status, warm'],
+    id: 'remove',
+    figures: [{ label: 'rm -rf of lower files', target: [atMost(0.3, fo)] }],
     unit: 's',
     runs: 5,
+    lower: 'tree',
+    changes: true,
+    work: ({ dirs }) => ['remove', 'ROOT', dirs],
+    expect: ({ files }) => ({ files, bytes: 0 }),
+    left: () => pages(0),
+  },
+  {
+    id: 'chmod',
+    figures: [{ label: 'chmod -R of lower files', target: [atMost(0.6, fo)] }],
+    unit: 's',
+    runs: 5,
+    lower: 'tree',
+    changes: true,
+    work: ({ changedDirs }) => ['chmod', 'ROOT', changedDirs],
+    expect: ({ changedDirs }) => ({ files: changedDirs * perDir, bytes: 0 }),
+    left: ({ files, changedDirs }) => ({ ...pages(files), changed: changedDirs * perDir }),
+  },
+  {
+    id: 'touch',
+    figures: [
+      { label: 'first byte into 1 GiB below', target: [atMost(0.05, kernel)] },
+      { label: 'longest wait of others meanwhile', target: [atMost(0.05)] },
+    ],
+    unit: 's',
+    runs: 5,
+    lower: 'big',
+    changes: true,
+    bulky: true,
+    work: ({ bigBytes }) => ['touch', 'ROOT', bigBytes],
+    expect: () => ({ files: 1, bytes: 1 }),
+  },
+  {
+    id: 'status',
+    figures: [{ label: 'git status, cold' }, { label: 'git status, warm', target: [atMost(1.2, kernel)] }],
+    unit: 's',
+    runs: 9,
     lower: 'repository',
     changes: true,
     command: ({ where }) => ['git', '-c', 'safe.directory=*', '-C', where, 'status', '--short'],
   },
   {
     id: 'clone',
-    labels: ['git clone --local'],
+    figures: [{ label: 'git clone --local', target: [atMost(0.7, fo)] }],
     unit: 's',
     runs: 5,
     lower: 'repository',
@@ -208,19 +237,20 @@ export const rows = [
   },
   {
     id: 'npm',
-    labels: ['npm ci'],
+    figures: [{ label: 'npm ci', target: [atMost(0.7, fo)] }],
     unit: 's',
     runs: 5,
     lower: 'project',
     changes: true,
+    besides: ['cache'],
     command: ({ where, fixture }) =>
-      `npm ci --offline --no-audit --no-fund --ignore-scripts --loglevel error --cache ${fixture('project')}-cache --prefix ${where}`.split(
+      `npm ci --offline --no-audit --no-fund --ignore-scripts --loglevel error --cache ${fixture('cache')} --prefix ${where}`.split(
         ' ',
       ),
   },
   {
     id: 'make',
-    labels: ['make of a C project'],
+    figures: [{ label: 'make of a C project', target: [atMost(0.7, fo)] }],
     unit: 's',
     runs: 5,
     lower: 'sources',
@@ -229,11 +259,12 @@ export const rows = [
   },
   {
     id: 'sqlite',
-    labels: ['sqlite3 inserts, a transaction each'],
+    figures: [{ label: 'sqlite3 inserts, a transaction each', target: [atLeast(0.9, kernel)] }],
     unit: 'k/s',
     runs: 5,
     lower: 'empty',
     changes: true,
+    besides: ['statements'],
     command: ({ where, fixture }) => [
       'sqlite3',
       '-bail',
@@ -244,7 +275,7 @@ export const rows = [
   },
   {
     id: 'single',
-    labels: ['walk, 1 layer, first mount', 'walk, 1 layer, later mount'],
+    figures: [{ label: 'walk, 1 layer, first mount' }, { label: 'walk, 1 layer, later mount' }],
     unit: 's',
     runs: 5,
     lower: 'single',
@@ -254,7 +285,13 @@ export const rows = [
   },
   {
     id: 'stack',
-    labels: [`walk, ${layersInStack} layers, first mount`, `walk, ${layersInStack} layers, later mount`],
+    figures: [
+      { label: `walk, ${layersInStack} layers, first mount`, target: [atMost(0.3, fo)] },
+      {
+        label: `walk, ${layersInStack} layers, later mount`,
+        target: [{ ...atMost(1.5), figure: 'walk, 1 layer, later mount' }],
+      },
+    ],
     unit: 's',
     runs: 5,
     lower: 'stack',
@@ -264,7 +301,10 @@ export const rows = [
   },
   {
     id: 'mount',
-    labels: ['mount is ready', 'a second one is ready'],
+    figures: [
+      { label: 'mount is ready', target: [atMost(0.15)] },
+      { label: 'a second one is ready', target: [atMost(0.06)] },
+    ],
     unit: 's',
     runs: 9,
     lower: 'tree',
@@ -272,10 +312,15 @@ export const rows = [
   },
   {
     id: 'memory',
-    labels: ['memory, idle', 'of one mount more', 'after a walk', 'the same under memory pressure'],
+    figures: [
+      { label: 'memory, idle', target: [atMost(60)] },
+      { label: 'memory, one mount more', target: [atMost(3)] },
+      { label: 'memory, 1,000,000 files walked' },
+      { label: 'memory, then under pressure', target: [atMost(150)] },
+    ],
     unit: 'MB',
-    runs: 3,
-    lower: 'tree',
+    runs: 5,
+    lower: 'many',
     of: 'memory',
   },
 ];

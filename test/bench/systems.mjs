@@ -1,86 +1,184 @@
-// The file systems that are compared: how each shows the same layers, fresh.
-import { existsSync } from 'node:fs';
+// The file systems that are compared: how each shows the same layers, fresh, and which processes it takes.
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { detach, execute, isGone, mountAt } from '../support/mounts.mjs';
 
 const ovl = fileURLToPath(new URL('../../packages/cli/bin/ovl.js', import.meta.url));
-const daemon = fileURLToPath(new URL('../../packages/node/dist/', import.meta.url));
 const deadline = 20_000;
+const isRoot = process.getuid?.() === 0;
 
 /**
  * @typedef {{ cwd: string, lower: string, upper: string, work: string, merged: string }} Places
+ *
+ * @typedef {object} Mounted
+ * @property {string} where The files are to be seen here,
+ * @property {string[]} within by commands that begin with this.
+ * @property {() => Promise<void>} unmount Returns when it is so.
+ *
  * @typedef {object} System
  * @property {string} name
- * @property {(places: Places) => string[]} [mount] The command; without one, the plain directory is measured.
- * @property {(argv: string[]) => boolean} [serves] Whether a process with this command line serves its mounts.
+ * @property {(places: Places, more: string, start?: typeof execute) => Promise<Mounted>} mount `more` is options of its own,
+ *   each after a comma; `start` runs the command that mounts, where one does.
+ * @property {(merged: string[]) => Promise<number[]>} [processes] Those that serve any of these mounts.
+ * @property {'directory' | 'namespace'} [is] `directory`: nothing is mounted, so what changes needs a copy; `namespace`: not
+ *   mounted by one command.
  * @property {() => string | undefined} whyNot Why it cannot run here.
- * @property {true} [onRequest] Only where it is named.
+ * @property {string} [note] How it was measured, where that is not plain.
+ * @property {'onRequest'} [only] Where it is named.
  */
 
 /** @param {Places} places */
 const options = ({ lower, upper, work }) => `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
 
+/** @param {string[]} more Options of this system, each after a comma. */
+const mountOvl = (...more) =>
+  mountBy((places, given) => [
+    process.execPath,
+    ovl,
+    'mount',
+    '-o',
+    options(places) + more.join('') + given,
+    places.merged,
+  ]);
+
 /** @type {System[]} */
 export const systems = [
-  { name: 'ext4', whyNot: () => undefined },
+  {
+    name: 'ext4',
+    is: 'directory',
+    mount: async ({ lower }) => ({ where: lower, within: [], unmount: async () => {} }),
+    whyNot: () => undefined,
+  },
   {
     name: 'kernel',
-    mount: (places) => ['mount', '-t', 'overlay', 'overlay', '-o', options(places), places.merged],
-    whyNot: () => (process.getuid?.() === 0 ? undefined : 'needs root'),
+    mount: isRoot
+      ? mountBy((places) => ['mount', '-t', 'overlay', 'overlay', '-o', options(places), places.merged])
+      : mountInNamespace,
+    whyNot: () => (isRoot ? undefined : (commandMissing('unshare') ?? commandMissing('nsenter'))),
+    ...(!isRoot && {
+      is: 'namespace',
+      note: 'kernel: mounted in a user and mount namespace (userxattr), where alone an ordinary user can; the work enters it, as that user',
+    }),
   },
   {
     name: 'fuse-overlayfs',
-    mount: (places) => ['fuse-overlayfs', '-o', options(places), places.merged],
-    serves: ([program]) => program === 'fuse-overlayfs',
+    mount: mountBy((places) => ['fuse-overlayfs', '-o', options(places), places.merged]),
+    processes: async (merged) =>
+      commandLines()
+        .filter(({ argv }) => argv[0] === 'fuse-overlayfs' && merged.includes(argv.at(-1) ?? ''))
+        .map(({ pid }) => pid),
     whyNot: () => commandMissing('fuse-overlayfs') ?? fuseMissing(),
   },
-  {
-    name: 'ovl',
-    mount: (places) => [process.execPath, ovl, 'mount', '-o', options(places), places.merged],
-    serves: (argv) => argv.some((arg) => arg.startsWith(daemon)),
-    whyNot: () => (existsSync(ovl) ? fuseMissing() : 'not built: `pnpm build`'),
-  },
+  { name: 'ovl', mount: mountOvl(), processes: ovlProcesses, whyNot: ovlMissing },
   {
     name: 'ovl-libfuse',
-    mount: (places) => [process.execPath, ovl, 'mount', '-o', `${options(places)},transport=libfuse`, places.merged],
-    whyNot: () => (existsSync(ovl) ? fuseMissing() : 'not built: `pnpm build`'),
-    onRequest: true,
+    mount: mountOvl(',transport=libfuse'),
+    processes: ovlProcesses,
+    whyNot: ovlMissing,
+    only: 'onRequest',
   },
 ];
 
 /**
- * Mounts; answers where the files are to be seen.
- * @param {System} system
- * @param {Places} places
+ * Mounts by a command that returns when the mount is live.
+ * @param {(places: Places, more: string) => string[]} command
  */
-export async function mount(system, places) {
-  if (!system.mount) return places.lower;
-  const { code, stderr } = await execute(system.mount(places), { timeout: deadline, cwd: places.cwd });
-  if (code !== 0 || !mountAt(places.merged)) {
-    await detach(places.merged);
-    throw new Error(`mount failed (${code}): ${stderr.trim()}`);
-  }
-  return places.merged;
+function mountBy(command) {
+  return async (/** @type {Places} */ places, /** @type {string} */ more, start = execute) => {
+    const { merged, cwd } = places;
+    const { code, stderr } = await start(command(places, more), { timeout: deadline, cwd });
+    if (code !== 0 || !mountAt(merged)) {
+      await detach(merged);
+      throw new Error(`mount failed (${code}): ${stderr.trim()}`);
+    }
+    return { where: merged, within: [], unmount: () => unmount(merged) };
+  };
+}
+
+async function unmount(/** @type {string} */ merged) {
+  const { code, stderr } = await execute(isRoot ? ['umount', merged] : ['fusermount3', '-u', merged], {
+    timeout: deadline,
+  });
+  if (code === 0 && (await isGone(merged, 1_000))) return;
+  await detach(merged);
+  throw new Error(`unmount failed (${code}): ${stderr.trim()}`);
 }
 
 /**
- * Unmounts, and waits until it is so.
- * @param {System} system
+ * The kernel's overlayfs for a user: mount(8) wants to be root, so a namespace is made in which the user is; whoever works
+ * there is given the ordinary id back in one more, and with it no capability. Both end with the shell that holds them. What
+ * the kernel keeps in the work directory is opened, for only root could remove it otherwise.
  * @param {Places} places
+ * @returns {Promise<Mounted>}
  */
-export async function unmount(system, places) {
-  if (!system.mount) return;
-  const command = process.getuid?.() === 0 ? ['umount', places.merged] : ['fusermount3', '-u', places.merged];
-  const { code, stderr } = await execute(command, { timeout: deadline });
-  if (code === 0 && (await isGone(places.merged, 1_000))) return;
-  await detach(places.merged);
-  throw new Error(`unmount failed (${code}): ${stderr.trim()}`);
+async function mountInNamespace(places) {
+  const script = 'mount -t overlay overlay -o "$1" "$2" && chmod 700 "$3/work" && echo live && read _';
+  const args = ['-Urm', 'sh', '-c', script, 'sh', `${options(places)},userxattr`, places.merged, places.work];
+  const holder = spawn('unshare', args, { cwd: places.cwd });
+  let said = '';
+  const live = await new Promise((resolve) => {
+    holder.stderr.on('data', (text) => {
+      said += text;
+    });
+    holder.stdout.on('data', () => resolve(true));
+    holder.on('error', (error) => {
+      said += error.message;
+      resolve(false);
+    });
+    holder.on('close', () => resolve(false));
+  });
+  if (!live) throw new Error(`mount failed: ${said.trim()}`);
+  const ended = new Promise((resolve) => holder.on('close', resolve));
+  const enter = ['nsenter', '-t', String(holder.pid), '-U', '-m', '--preserve-credentials', '--'];
+  const asUser = ['unshare', '-U', `--map-user=${process.getuid?.()}`, `--map-group=${process.getgid?.()}`, '--'];
+  return {
+    where: places.merged,
+    within: [...enter, ...asUser],
+    unmount: async () => {
+      holder.stdin.end();
+      await ended;
+    },
+  };
+}
+
+/** Of our mounts the record tells the process; its children (transport, watchdog) count with it. */
+async function ovlProcesses(/** @type {string[]} */ merged) {
+  const { code, stdout, stderr } = await execute([process.execPath, ovl, 'ps', '--json'], { timeout: deadline });
+  if (code !== 0) throw new Error(`ovl ps failed (${code}): ${stderr.trim()}`);
+  const serving = new Set();
+  for (const { mountpoint, pid } of JSON.parse(stdout)) if (merged.includes(mountpoint)) serving.add(pid);
+  const all = commandLines();
+  for (let size = -1; size !== serving.size; ) {
+    size = serving.size;
+    for (const { pid, parent } of all) if (serving.has(parent)) serving.add(pid);
+  }
+  return [...serving];
+}
+
+function commandLines() {
+  const found = [];
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+      const argv = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+      found.push({ pid: Number(pid), parent, argv });
+    } catch {
+      // Gone meanwhile.
+    }
+  }
+  return found;
 }
 
 /** @param {string} name */
 function commandMissing(name) {
   const folders = `${process.env.PATH}:/usr/sbin:/sbin`.split(':');
   return folders.some((folder) => existsSync(`${folder}/${name}`)) ? undefined : `${name} is not installed`;
+}
+
+function ovlMissing() {
+  return existsSync(ovl) ? fuseMissing() : 'not built: `pnpm build`';
 }
 
 function fuseMissing() {

@@ -1,13 +1,13 @@
 // One system's turn at a row: from a fresh mount to none.
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { abortFuse, detach, execute } from '../support/mounts.mjs';
-import { mount, unmount } from './systems.mjs';
 
 const workDeadline = 300_000;
 let program = '';
+
+/** @typedef {import('./systems.mjs').Mounted} Mounted */
 
 /** The timed system calls (workload.c). */
 export const workload = {
@@ -19,9 +19,24 @@ export const workload = {
     if (compiled.code !== 0) throw new Error(`the benchmark needs gcc: ${compiled.stderr}`);
   },
 
-  /** Answers what it saw and `seconds`, one a pass. */
-  async run(passes, args, merged) {
-    return JSON.parse((await timed([program, passes, ...args].map(String), merged)).stdout);
+  /**
+   * Answers what it saw and `seconds`, one a pass. Also whole programs are started and timed by it, so that what starting them
+   * takes from here is in no figure.
+   * @param {number} passes
+   * @param {(string | number)[]} args
+   * @param {Pick<Mounted, 'where' | 'within'>} [mounted]
+   */
+  async run(passes, args, { where, within } = { where: '', within: [] }) {
+    const command = [...within, program, passes, ...args].map(String);
+    const onTimeout = () => abortFuse(where);
+    const done = await execute(command, { timeout: workDeadline, onTimeout });
+    const what = args
+      .slice(args[0] === 'exec' ? 1 : 0)
+      .slice(0, 4)
+      .join(' ');
+    if (done.timedOut) throw new Error(`${what}: no end after ${workDeadline / 1000} s`);
+    if (done.code !== 0) throw new Error(`${what}: ${done.stderr.trim().slice(-400) || `exit code ${done.code}`}`);
+    return JSON.parse(done.stdout);
   },
 };
 
@@ -46,60 +61,59 @@ export function placesIn(root, fixture) {
   return { turnDir, places };
 }
 
-/** Answers one figure for each of the row's labels. */
+/** What earlier turns wrote must not be paid for in the next one. */
+export async function settle(/** @type {string} */ root) {
+  await execute(['sync', '-f', root], { timeout: workDeadline });
+}
+
+/**
+ * What a turn leaves is not deleted beside the others' turns, but moved aside; only the large rows' few files are.
+ * @param {string} root
+ * @param {string} turnDir
+ * @param {{ bulky?: true }} row
+ */
+export function putAside(root, turnDir, { bulky }) {
+  if (bulky) rmSync(turnDir, { recursive: true, force: true, maxRetries: 5 });
+  else renameSync(turnDir, join(root, 'aside', basename(turnDir)));
+}
+
+/** Answers one figure for each of the row's. */
 export async function turn(row, system, { root, sizes, lower, fixture }) {
   const { turnDir, places } = placesIn(root, lower);
-  if (!system.mount && row.changes) {
+  if (system.is === 'directory' && row.changes) {
     places.lower = join(turnDir, 'plain');
     await execute(['cp', '-a', '--reflink=auto', lower, places.lower], { timeout: workDeadline });
   }
-  // What earlier turns wrote must not be paid for in this one.
-  if (row.changes) await execute(['sync'], { timeout: workDeadline });
+  if (row.changes) await settle(root);
   try {
-    if (!row.remount) return await withMount((where) => passes(row.labels.length, where));
+    if (!row.remount) return await withMount((mounted) => passes(row.figures.length, mounted));
     const figures = [];
-    for (const _ of row.labels) figures.push(...(await withMount((where) => passes(1, where))));
+    for (const _ of row.figures) figures.push(...(await withMount((mounted) => passes(1, mounted))));
     return figures;
   } finally {
     await detach(places.merged);
-    rmSync(turnDir, { recursive: true, force: true, maxRetries: 5 });
+    putAside(root, turnDir, row);
   }
 
   async function withMount(work) {
-    const where = await mount(system, places);
+    const mounted = await system.mount(places, row.options?.[system.name] ?? '');
     try {
-      return await work(where);
+      return await work(mounted);
     } finally {
-      await unmount(system, places);
+      await mounted.unmount();
     }
   }
 
-  async function passes(count, where) {
-    const figures = [];
-    if (row.command) {
-      const command = row.command({ where, fixture });
-      for (let pass = 0; pass < count; pass++) figures.push((await timed(command, where)).seconds);
-    } else {
-      const args = row.work(sizes).map((arg) => String(arg).replace(/^ROOT/, where));
-      const { seconds, ...seen } = await workload.run(count, args, where);
-      expect(seen, row.expect(sizes));
-      figures.push(...seconds);
-    }
-    if (row.left) expect(await workload.run(1, ['walk', where], where), row.left(sizes));
-    return figures;
+  async function passes(count, mounted) {
+    const { where } = mounted;
+    const args = row.command
+      ? ['exec', ...row.command({ where, fixture })]
+      : row.work(sizes).map((arg) => String(arg).replace(/^ROOT/, where));
+    const { seconds, ...seen } = await workload.run(count, args, mounted);
+    if (row.expect) expect(seen, row.expect(sizes));
+    if (row.left) expect(await workload.run(1, ['walk', where], mounted), row.left(sizes));
+    return seconds;
   }
-}
-
-/** Runs a command to its end; it must succeed. */
-async function timed(command, merged) {
-  const onTimeout = () => merged && abortFuse(merged);
-  const start = performance.now();
-  const done = await execute(command, { timeout: workDeadline, onTimeout });
-  const seconds = (performance.now() - start) / 1000;
-  const what = command.slice(0, 4).join(' ');
-  if (done.timedOut) throw new Error(`${what}: no end after ${workDeadline / 1000} s`);
-  if (done.code !== 0) throw new Error(`${what}: ${done.stderr.trim().slice(-400) || `exit code ${done.code}`}`);
-  return { seconds, stdout: done.stdout };
 }
 
 /** `wrong` counts pages with another page's content, `changed` the files that chmod was at. */

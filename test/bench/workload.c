@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -128,7 +129,7 @@ static void write_through(const char *path, uint64_t size) {
   files++;
 }
 
-static void create_all(const char *root, int count, int per_dir) {
+static void create_all(const char *root, int count, int per_dir, ssize_t size) {
   char path[PAGE];
   if (mkdir(root, 0755) && errno != EEXIST) die("mkdir", root);
   for (int i = 0; i < count; i++) {
@@ -139,11 +140,11 @@ static void create_all(const char *root, int count, int per_dir) {
     file_name(path, sizeof path, root, i, per_dir);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
     if (fd < 0) die("create", path);
-    number_pages(block, PAGE, i);
-    if (write(fd, block, PAGE) != PAGE) die("write", path);
+    if (size > 0) number_pages(block, size, i);
+    if (size > 0 && write(fd, block, size) != size) die("write", path);
     if (close(fd)) die("close", path);
     files++;
-    bytes += PAGE;
+    bytes += size;
   }
 }
 
@@ -240,7 +241,26 @@ static void act_on_dirs(const char *root, int dirs, void (*act)(int, const char 
   }
 }
 
-/* workload PASSES NAME PATH [NUMBER [NUMBER]]; "touch" has two figures instead of passes: its own time, and others' longest wait. */
+/* A whole program; what it prints is not looked at, what it complains about is passed on. */
+static void execute(char **argv) {
+  int status;
+  pid_t child = fork();
+  if (child < 0) die("fork for", argv[0]);
+  if (child == 0) {
+    int null = open("/dev/null", O_RDWR);
+    if (null >= 0 && dup2(null, 0) >= 0 && dup2(null, 1) >= 0) execvp(argv[0], argv);
+    fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
+    _exit(127); /* what is buffered is the parent's to print */
+  }
+  if (waitpid(child, &status, 0) < 0) die("wait for", argv[0]);
+  if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+    fprintf(stderr, "%s: wait status %#x\n", argv[0], status);
+    exit(1);
+  }
+}
+
+/* workload PASSES NAME PATH [NUMBER [NUMBER]]; "touch" has two figures instead of passes: its own time, and others' longest wait.
+ * workload PASSES exec PROGRAM [ARGUMENT...] */
 int main(int argc, char **argv) {
   if (argc < 4) return 2;
   int passes = atoi(argv[1]);
@@ -261,7 +281,9 @@ int main(int argc, char **argv) {
     else if (!strcmp(name, "random")) read_at_random(path, first, second);
     else if (!strcmp(name, "write")) write_through(path, first);
     else if (!strcmp(name, "durable")) write_durably(path, first, second);
-    else if (!strcmp(name, "create")) create_all(path, first, second);
+    else if (!strcmp(name, "create")) create_all(path, first, second, PAGE);
+    else if (!strcmp(name, "empty")) create_all(path, first, second, 0);
+    else if (!strcmp(name, "exec")) execute(argv + 3);
     else if (!strcmp(name, "remove")) act_on_dirs(path, first, remove_one);
     else if (!strcmp(name, "chmod")) act_on_dirs(path, first, chmod_one);
     else return 2;
