@@ -158,11 +158,18 @@ export function* setOpaque(stack: Stack, node: LayerNode): Operation<void> {
   yield* wait(stack.writable().setxattr(node, `${stack.prefix}opaque`, xattrText('y')));
 }
 
-/** Updates the caches after `name` came to stand for an upper object. */
-export function nameAppeared(stack: Stack, dir: Inode, name: string, inode: Inode, ino: number): void {
+/** Updates the caches after `name` came to stand for an upper object; `cookie` is the place that the name had before. */
+export function nameAppeared(
+  stack: Stack,
+  dir: Inode,
+  name: string,
+  inode: Inode,
+  ino: number,
+  cookie: number = dir.version + 1,
+): void {
   const covers = coversBelow(dir, name);
   dir.whiteouts?.delete(name);
-  dir.listing?.set(name, { layer: 0, type: inode.type >>> 12, ino, below: undefined, covers });
+  dir.listing?.set(name, { name, type: inode.type >>> 12, ino, cookie, layer: 0, below: undefined, covers });
   dir.version++;
   stack.addDentry(inode, dir, name);
 }

@@ -101,8 +101,7 @@ function* seal(stack: Stack, dir: Inode): Operation<boolean> {
   yield* setOpaque(stack, node);
   dir.opaque = true;
   dir.lower = [];
-  dir.listing = dir.whiteouts = undefined;
-  dir.version++;
+  stack.forgetNames(dir);
   if (dir.redirect !== undefined) yield* wait(upper.removexattr(node, `${stack.prefix}redirect`));
   dir.redirect = undefined;
   return true;

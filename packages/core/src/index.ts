@@ -73,7 +73,7 @@ export {
 } from './override.js';
 export { type OwnerMap, type OwnerMapOptions, type IdRange, ownerMap } from './owners.js';
 export { Dirent, type FileContent, promisesFs, type PromisesFs, Stats, syncFs, type SyncFs } from './paths.js';
-export type { DirectoryEntry } from './readdir.js';
+export type { DirectoryEntry } from './merge.js';
 export type { RenameFlag } from './rename.js';
 export { Revalidation } from './revalidation.js';
 export { createTmpfile } from './tmpfile.js';

@@ -205,7 +205,7 @@ export class Inode {
   listing: Map<string, Listed> | undefined;
   /** Directories: names under a whiteout in the upper. */
   whiteouts: Map<string, Whiteout> | undefined;
-  /** Directories: moves with every change of a name, so that a lookup that was suspended notices. */
+  /** Directories: moves with every change of a name, so that a lookup that was suspended notices; numbers the names, too. */
   version = 0;
 
   #lock: Mutex | undefined;
@@ -265,6 +265,8 @@ export class Stack {
   root!: Inode;
   inodeCount = 0;
   #nextId = 1;
+  /** Listings that were dropped, for the places of their names. */
+  readonly formerNames: WeakMap<Inode, Map<string, Listed>> = new WeakMap();
   readonly #fileSystems = new Map<number, number>();
   readonly #foldedInos = new Map<string, number>();
 
@@ -373,8 +375,9 @@ export class Stack {
     if (!inode.kept && !(inode.union !== undefined && inode.union.nlink > 0)) this.unalias(inode);
   }
 
-  /** Forgets the names of a directory, to be read again. */
+  /** Forgets the names of a directory, to be read again. Those that are still there then keep their places. */
   forgetNames(dir: Inode): void {
+    if (dir.listing !== undefined) this.formerNames.set(dir, dir.listing);
     dir.listing = dir.whiteouts = undefined;
     dir.version++;
   }

@@ -18,7 +18,7 @@ import {
 } from './format.js';
 import { aliasKey, type Inode, type Origin, type Real, type Stack } from './inode.js';
 import type { Found, Layer, LayerEntry, LayerNode } from './layer.js';
-import { type LayerListing, type Listed, mergeListings, NO_WHITEOUTS } from './merge.js';
+import { type LayerListing, type Listed, mergeListings, NO_WHITEOUTS, numberNames } from './merge.js';
 import { byteLength, checkName, NAME_MAX } from './names.js';
 import type { Entry } from './overlay.js';
 import { isThenable, maybe, type Operation, wait } from './run.js';
@@ -108,6 +108,7 @@ export function* list(stack: Stack, dir: Inode): Operation<Map<string, Listed>> 
     if (dir.version !== version) continue;
     const { names, whiteouts } = mergeListings(listings);
     dir.whiteouts = dir.upper === undefined || whiteouts.size === 0 ? undefined : whiteouts;
+    dir.version = numberNames(names, dir.listing ?? stack.formerNames.get(dir), dir.version);
     dir.listing = names;
     return names;
   }

@@ -6,13 +6,20 @@ import { DT_DIR, type EntryType } from './attributes.js';
 import { meaningOfName } from './format.js';
 import type { LayerEntry } from './layer.js';
 
-/** A visible name of a directory. */
-export interface Listed {
+/** A visible name of a directory, as it stays until it is gone. */
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly type: EntryType;
+  /** As the layer reports it; `Overlay.entryIno` gives the number that `stat` shows. */
+  readonly ino: number;
+  /** Its place in the directory, above 0: see {@link numberNames}. */
+  cookie: number;
+}
+
+/** The same with what the overlay knows of it. */
+export interface Listed extends DirectoryEntry {
   /** The layer that answers for the name, an index into the stack. */
   layer: number;
-  type: EntryType;
-  /** Inode number in that layer. */
-  ino: number;
   /** For a directory: the further layers, in order, that hold a directory of this name in sight. */
   below: number[] | undefined;
   /** Whether a layer below has something in sight under this name, so that removing it takes a whiteout. */
@@ -51,8 +58,9 @@ export function mergeListings(layers: readonly LayerListing[]): MergedListing {
   /** Directories that no lower one joins any more. */
   const closed = new Set<string>();
 
-  const hide = (name: string): void => {
+  const hide = (name: string, layer: number, form: Whiteout['form']): void => {
     if (names.has(name) || hidden.has(name)) closed.add(name);
+    else if (layer === 0) whiteouts.set(name, { covers: false, form });
     hidden.add(name);
   };
 
@@ -66,12 +74,9 @@ export function mergeListings(layers: readonly LayerListing[]): MergedListing {
       if (meaning.kind !== 'entry') continue;
 
       const above = names.get(name);
-      if (devices.has(name)) {
-        if (above !== undefined || hidden.has(name)) closed.add(name);
-        else if (layer === 0) whiteouts.set(name, { covers: false, form: 'entry' });
-        hidden.add(name);
-      } else if (above === undefined) {
-        if (!hidden.has(name)) names.set(name, { layer, type, ino, below: undefined, covers: false });
+      if (devices.has(name)) hide(name, layer, 'entry');
+      else if (above === undefined) {
+        if (!hidden.has(name)) names.set(name, { name, type, ino, cookie: 0, layer, below: undefined, covers: false });
         else if (!closed.has(name)) {
           const whiteout = whiteouts.get(name);
           if (whiteout !== undefined) whiteout.covers = true;
@@ -82,11 +87,20 @@ export function mergeListings(layers: readonly LayerListing[]): MergedListing {
         else closed.add(name);
       }
     }
-    for (const name of later) {
-      if (layer === 0 && !names.has(name)) whiteouts.set(name, { covers: false, form: 'marker' });
-      hide(name); // affects only the layers below this one
-    }
+    for (const name of later) hide(name, layer, 'marker'); // affects only the layers below this one
     if (opaque) break;
   }
   return { names, whiteouts };
+}
+
+/**
+ * Gives the names of a directory their places; those that `known` has keep theirs. A directory is read from the highest
+ * place down and new names come above all others, so that who has read it to some place and goes on below that meets no name
+ * twice, misses none that stays, and comes to an end however many appear meanwhile. Places up to `last` were given before;
+ * returns the last one now.
+ */
+export function numberNames(names: Map<string, Listed>, known: Map<string, Listed> | undefined, last: number): number {
+  let next = last + names.size; // downwards, so that a directory that did not change is read in this order
+  for (const [name, listed] of names) listed.cookie = known?.get(name)?.cookie ?? next--;
+  return last + names.size;
 }

@@ -9,8 +9,9 @@ import { allocate, fsync, openFile, type OpenFlags, type OpenHandle, read, relea
 import { type Inode, type OverlayOptions, Stack } from './inode.js';
 import type { AllocateMode } from './layer.js';
 import { getattr, lookup } from './lookup.js';
+import type { DirectoryEntry } from './merge.js';
 import type { OwnerMap } from './owners.js';
-import { entryIno, openDirectory, type DirectoryEntry } from './readdir.js';
+import { entryIno, openDirectory } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename, type RenameFlag } from './rename.js';
 import { type Mode, type Operation, wait } from './run.js';
@@ -164,7 +165,7 @@ export class Overlay<M extends Mode = Mode> {
     return release(this.#stack, handle);
   }
 
-  /** The entries of a directory as they are now, frozen; "." and ".." are the adapter's to add. */
+  /** The entries of a directory as they are now, frozen, by falling cookies; "." and ".." are the adapter's to add. */
   readdir(dir: Inode): Operation<DirectoryEntry[]> {
     return openDirectory(this.#stack, dir);
   }

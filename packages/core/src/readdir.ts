@@ -1,23 +1,16 @@
 /** Listing directories: the merged names, frozen at the moment of the call. */
-import type { EntryType } from './attributes.js';
 import { FsError } from './errors.js';
 import type { Inode, Stack } from './inode.js';
 import { list, lookup } from './lookup.js';
+import type { DirectoryEntry } from './merge.js';
 import type { Operation } from './run.js';
-
-export interface DirectoryEntry {
-  name: string;
-  type: EntryType;
-  /** As the layer reports it; `Overlay.entryIno` gives the number that `stat` shows. */
-  ino: number;
-}
 
 /** See `Overlay.readdir`. */
 export function* openDirectory(stack: Stack, dir: Inode): Operation<DirectoryEntry[]> {
   if (!dir.isDirectory) throw new FsError('ENOTDIR', { syscall: 'readdir' });
   if (stack.revalidation !== undefined) yield* stack.revalidation.check(stack, dir);
   const listing = dir.listing ?? (yield* list(stack, dir));
-  return Array.from(listing, ([name, { type, ino }]) => ({ name, type, ino: dir.children?.get(name)?.ino ?? ino }));
+  return [...listing.values()].sort((a, b) => b.cookie - a.cookie); // mostly in order, which is seen in one pass
 }
 
 /** See `Overlay.entryIno`. */

@@ -206,9 +206,10 @@ function* commitRename(
       }),
     );
     const ino = fromDir.listing?.get(fromName)?.ino ?? source.ino;
+    const cookie = toDir.listing?.get(toName)?.cookie;
     if (target !== undefined) nameVanished(stack, toDir, toName, target, coversBelow(toDir, toName), other);
     moveName(stack, from, leaves, covers);
-    nameAppeared(stack, toDir, toName, source, ino);
+    nameAppeared(stack, toDir, toName, source, ino, cookie);
     if (target !== undefined) yield* maybe(stack.index?.lost(target, inUpper ? 'upper' : 'lower'));
   }
   return true;
@@ -234,11 +235,11 @@ function* exchange(stack: Stack, a: End, b: End): Operation<void> {
     return { dir: end.dir.upper as LayerNode, name: end.name, node: yield* namedNode(stack, end) };
   }
   yield* wait(stack.writable().commit({ kind: 'exchange', a: yield* place(a), b: yield* place(b) }));
-  const inos = [a, b].map(({ dir, name, inode }) => dir.listing?.get(name)?.ino ?? inode.ino);
+  const [atA, atB] = [a, b].map(({ dir, name }) => dir.listing?.get(name));
   const covers = [a, b].map(({ dir, name }) => coversBelow(dir, name));
   for (const [i, end] of [a, b].entries()) moveName(stack, end, covers[i] as boolean, covers[i] as boolean);
-  nameAppeared(stack, a.dir, a.name, b.inode, inos[1] as number);
-  nameAppeared(stack, b.dir, b.name, a.inode, inos[0] as number);
+  nameAppeared(stack, a.dir, a.name, b.inode, atB?.ino ?? b.inode.ino, atA?.cookie);
+  nameAppeared(stack, b.dir, b.name, a.inode, atA?.ino ?? a.inode.ino, atB?.cookie);
 }
 
 /**

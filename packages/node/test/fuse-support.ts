@@ -5,6 +5,7 @@ import {
   memoryLayer,
   type MemoryLayerOptions,
   Overlay,
+  type OverlayOptions,
   runSync,
   type UpperLayer,
 } from '@ovl/core';
@@ -33,9 +34,11 @@ export class Client {
     lower: Layer<'sync'> | NonNullable<MemoryLayerOptions['from']>,
     upper: UpperLayer<'sync'> | 'none' = memoryLayer(),
     options: ServerOptions = {},
+    also: Partial<OverlayOptions<'sync'>> = {},
   ) {
     const layer = isLayer(lower) ? lower : memoryLayer({ from: lower });
-    this.overlay = runSync(Overlay.open<'sync'>(upper === 'none' ? { lower: [layer] } : { lower: [layer], upper }));
+    const layers = upper === 'none' ? { lower: [layer] } : { lower: [layer], upper };
+    this.overlay = runSync(Overlay.open<'sync'>({ ...layers, ...also }));
     this.server = new Server(this.overlay, options);
   }
 
@@ -74,12 +77,8 @@ export class Client {
     this.request(Opcode.forget, nodeid, words64(count));
   }
 
-  opendir(nodeid: number): number {
-    return Number(this.content(Opcode.opendir, nodeid, words32(0, 0)).readBigUInt64LE(0));
-  }
-
-  readdirplus(nodeid: number, handle: number, offset: number, size: number): PlusEntry[] {
-    return parsePlus(this.content(Opcode.readdirplus, nodeid, readArgument(handle, offset, size)));
+  readdirplus(nodeid: number, offset: number, size: number): PlusEntry[] {
+    return parsePlus(this.content(Opcode.readdirplus, nodeid, readArgument(0, offset, size)));
   }
 
   /** Opens with `open`'s flags. */

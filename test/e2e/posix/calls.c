@@ -216,6 +216,53 @@ static void crowd(const char *path, const char *what, int count) {
   say("%d listed, %d removed", listed, removed);
 }
 
+static struct reading { unsigned char times[10000]; } *readings[256];
+
+/** Reads on in an open directory until there were `count` entries more, in small parts; remembers how often each was met. */
+static void dents(int dir, long long count) {
+  char part[1024];
+  if (readings[dir] == NULL) readings[dir] = calloc(1, sizeof **readings);
+  while (count > 0) {
+    ssize_t n = getdents64(dir, part, sizeof part);
+    if (answer(n)) return;
+    if (n == 0) { say("end"); return; }
+    for (char *at = part; at < part + n; at += ((struct dirent64 *)at)->d_reclen, count--) {
+      int serial;
+      if (sscanf(((struct dirent64 *)at)->d_name, "file-%d", &serial) == 1) readings[dir]->times[serial % 10000]++;
+    }
+  }
+  say("more");
+}
+
+/** How often a reader has met the first `count` files of a crowd; every tenth, which may have come and gone, only if twice. */
+static void met(int dir, int count) {
+  int once = 0, never = 0, twice = 0;
+  for (int i = 0; i < count; i++) {
+    int times = readings[dir]->times[i];
+    if (times > 1) twice++;
+    else if (i % 10 != 0) { if (times == 1) once++; else never++; }
+  }
+  say("%d once, %d never, %d twice", once, never, twice);
+}
+
+static void rewound(int dir, off_t to) {
+  if (answer(lseek(dir, to, SEEK_SET))) return;
+  if (readings[dir] != NULL) memset(readings[dir], 0, sizeof **readings);
+  say("ok");
+}
+
+/** Reads to the end twice from one place. */
+static void replay(int dir) {
+  off_t at = lseek(dir, 0, SEEK_CUR);
+  rewound(dir, at);
+  dents(dir, 1 << 30);
+  struct reading first = *readings[dir];
+  rewound(dir, at);
+  dents(dir, 1 << 30);
+  used = 0;
+  say(memcmp(&first, readings[dir], sizeof first) == 0 ? "same" : "other");
+}
+
 /** Nests `depth` directories of 100 bytes a name, below the working directory, which does not move. */
 static void deep(const char *what, int depth) {
   char name[101];
@@ -337,6 +384,10 @@ static void call(void) {
   else if (IS("list")) list(arg(1));
   else if (IS("inodes")) inodes(arg(1));
   else if (IS("crowd")) crowd(arg(1), arg(2), (int)number(3));
+  else if (IS("dents")) dents(fd(1), number(2));
+  else if (IS("met")) met(fd(1), (int)number(2));
+  else if (IS("rewind")) rewound(fd(1), 0);
+  else if (IS("replay")) replay(fd(1));
   else if (IS("deep")) deep(arg(1), (int)number(2));
   else if (IS("mkdir")) done(mkdir(arg(1), (mode_t)number(2)));
   else if (IS("rmdir")) done(rmdir(arg(1)));

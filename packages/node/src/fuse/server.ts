@@ -5,7 +5,7 @@
  * to throw costs more than all the rest. {@link NO_REPLY} is for where the protocol has none.
  */
 import { type Attributes, type Inode, type OpenHandle, type Overlay, runSync } from '@ovl/core';
-import type { DirectoryStream } from './directories.js';
+import { Listings } from './listings.js';
 import type { Passthrough } from './passthrough.js';
 import { REPLY } from './protocol.js';
 import { HandleTable, NodeTable } from './tables.js';
@@ -43,7 +43,7 @@ export class Server {
   readonly wire: Wire;
   readonly nodes: NodeTable;
   readonly files: HandleTable<OpenHandle> = new HandleTable();
-  readonly directories: HandleTable<DirectoryStream> = new HandleTable();
+  readonly listings: Listings;
   readonly options: ServerOptions;
   /** In place of `fsync`, on a volatile mount. */
   readonly volatile: VolatileSync | undefined;
@@ -51,10 +51,13 @@ export class Server {
   passthrough: Passthrough | undefined;
   /** Whether SETXATTR has come to carry flags of its own (FUSE_SETXATTR_EXT), and is 8 bytes longer. */
   longSetxattr = false;
+  /** Whether the kernel is to open directories by itself (FUSE_NO_OPENDIR_SUPPORT). */
+  opendir: 'answered' | 'unsupported' = 'answered';
 
   constructor(overlay: Overlay<'sync'>, options: ServerOptions = {}) {
     this.overlay = overlay;
     this.options = options;
+    this.listings = new Listings(overlay);
     const kept = options.owner === undefined ? options.timeout : 0;
     this.wire = new Wire(lifetime(kept), options.staticNlink === true ? 'one' : 'own');
     this.volatile = options.volatile === true ? new VolatileSync() : undefined;

@@ -134,8 +134,10 @@ function negotiate(fd: number, server: Server): boolean {
     (server.options.acl === 'off' ? 0 : WANTED_FOR_ACLS) |
     (server.overlay.revalidates ? Init.autoInvalData : 0);
   const exported = server.options.nfsExport === true ? Init.exportSupport : 0;
-  const flags = wire.u32(ARGUMENT + 3) & (wanted | exported);
+  const opendir = mayDoWithoutOpendir(server) ? Init.noOpendirSupport : 0;
+  const flags = wire.u32(ARGUMENT + 3) & (wanted | exported | opendir);
   out[REPLY + 3] = flags;
+  server.opendir = (flags & Init.noOpendirSupport) !== 0 ? 'unsupported' : 'answered';
   server.longSetxattr = (flags & Init.setxattrExt) !== 0;
   out[REPLY + 4] = MAX_BACKGROUND | (CONGESTION_THRESHOLD << 16);
   out[REPLY + 5] = MAX_DATA_BYTES; // max_write
@@ -144,6 +146,14 @@ function negotiate(fd: number, server: Server): boolean {
   negotiatePassthrough(fd, server);
   reply(fd, server, INIT_BYTES, 0);
   return true;
+}
+
+/**
+ * A kernel that sends no OPENDIR keeps what it read of a directory, and shows it to whoever may read the directory: not where
+ * layers change from outside, and not where it is ours to say who is served.
+ */
+function mayDoWithoutOpendir({ overlay, options }: Server): boolean {
+  return !overlay.revalidates && options.owner === undefined;
 }
 
 /** Layers may lie on any file system that is not stacked itself. */
