@@ -49,6 +49,7 @@ export interface LayerRequest {
   fsync: MountSettings['fsync'];
   timeout: number | undefined;
   passthrough: MountSettings['passthrough'];
+  noOpen: MountSettings['noOpen'];
   nfsExport: boolean;
   staticNlink: boolean;
   acl: MountSettings['acl'];
@@ -76,6 +77,7 @@ export function prepareMount(options: MountOptions): PreparedMount {
   if (options.work !== undefined && options.upper === undefined) {
     throw new MountError(ExitCode.usage, 'a work directory needs an upper directory: pass upperdir too, or neither');
   }
+  if (options.noOpen === true) checkOpens(options);
   checkOpenFiles(options.lower.length + (options.dataOnly?.length ?? 0));
   const mountpoint = findMountpoint(options.mountpoint, mounts);
   const dataOnly = options.dataOnly ?? [];
@@ -133,6 +135,7 @@ export function prepareMount(options: MountOptions): PreparedMount {
       fsync: options.fsync,
       timeout: options.timeout,
       passthrough: options.passthrough,
+      noOpen: options.noOpen,
       nfsExport: options.nfsExport === true,
       staticNlink: options.staticNlink === true,
       // The kernel would obey the ids in an ACL as they are stored.
@@ -149,6 +152,13 @@ export function prepareMount(options: MountOptions): PreparedMount {
       if (made !== undefined) rmSync(made, { recursive: true, force: true });
     },
   };
+}
+
+/** What needs to be asked at every open. */
+function checkOpens({ timeout, allow }: MountOptions): void {
+  const other = timeout !== undefined ? 'timeout' : allow === 'root' ? 'allow_root' : undefined;
+  if (other === undefined) return;
+  throw new MountError(ExitCode.usage, `no_open and ${other} exclude each other: drop one of them`);
 }
 
 /** Open files besides the roots of layers: directories in use, the daemon's own. Those that users open come on top. */

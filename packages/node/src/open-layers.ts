@@ -104,11 +104,13 @@ export function serverOptions({
   xattrs,
   owner,
   passthrough,
+  noOpen,
   nfsExport,
 }: LayerRequest): ServerOptions {
   const options: ServerOptions = { volatile: fsync === 'volatile', staticNlink };
   if (timeout !== undefined) options.timeout = timeout;
   if (passthrough !== undefined) options.passthrough = passthrough;
+  if (noOpen !== undefined) options.noOpen = noOpen;
   if (nfsExport) options.nfsExport = true;
   if (acl !== undefined) options.acl = acl;
   if (xattrs !== undefined) options.xattrs = xattrs;

@@ -194,6 +194,13 @@ const owners: OptionGroup['options'] = {
 };
 
 const behaviour: OptionGroup['options'] = {
+  no_open: withValue(
+    'on|off',
+    'files are opened and closed without a request (`no_open` is `no_open=on`); default on where there is no passthrough',
+    (settings, value) => {
+      settings.noOpen = value.optional() === undefined || value.oneOf('on', 'off') === 'on';
+    },
+  ),
   passthrough: withValue(
     'on|off',
     'as root, the kernel reads and writes files of the upper (and of a read-only mount) by itself; default on',

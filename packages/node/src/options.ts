@@ -24,6 +24,11 @@ export interface MountSettings {
   timeout?: number;
   /** Every read and write is a request, even where the kernel could do without (root's mounts, Linux 6.9). */
   passthrough?: 'off';
+  /**
+   * The kernel opens files without asking, and closes them so. A file is then copied up by the first change instead of its
+   * opening, which is also where an error comes. Excludes passthrough, `timeout` and `allow: 'root'`. Default: where there is none of them.
+   */
+  noOpen?: boolean;
   /** File handles hold until the unmount, whatever the kernel forgets. What was ever looked up then stays in memory. */
   nfsExport?: boolean;
   /** Overlay attributes under "user.overlay." instead of "trusted.overlay.". */

@@ -242,7 +242,7 @@ describe('the options that libfuse gets', () => {
     ...change,
   });
   const options = (change: Partial<AttachRequest>, timeout?: number): string[] =>
-    libfuseOptions(request(change), { timeout, owner: undefined, nfsExport: false })
+    libfuseOptions(request(change), { timeout, owner: undefined, nfsExport: false, noOpen: false })
       .slice('-o'.length)
       .split(/(?<!\\),/);
 
@@ -263,16 +263,17 @@ describe('the options that libfuse gets', () => {
     ['a name that would be cut', { fsname: 'x'.repeat(1100) }, /the mount options exceed 1,023 bytes/],
     ['a path that would be cut', { mountpoint: `/${'x'.repeat(1023)}` }, /the mountpoint exceed/],
   ])('refused: %s', (_, change, message) => {
-    expect(() => libfuseOptions(request(change), { timeout: undefined, owner: undefined, nfsExport: false })).toThrow(
-      message,
-    );
+    expect(() =>
+      libfuseOptions(request(change), { timeout: undefined, owner: undefined, nfsExport: false, noOpen: false }),
+    ).toThrow(message);
   });
 
   test('refused: root beside the owner', () => {
-    const served = { timeout: undefined, owner: undefined, nfsExport: false };
+    const served = { timeout: undefined, owner: undefined, nfsExport: false, noOpen: false };
     const readOnly = request({ flags: ['ro'] });
     expect(() => libfuseOptions(readOnly, { ...served, owner: 0 })).toThrow(/no allow_root/);
     expect(() => libfuseOptions(readOnly, { ...served, nfsExport: true })).toThrow(/no nfs_export/);
+    expect(() => libfuseOptions(readOnly, { ...served, noOpen: true })).toThrow(/no no_open/);
   });
 
   test('words about access times are not passed on', () => {

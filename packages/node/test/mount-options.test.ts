@@ -55,6 +55,8 @@ const read: [text: string, settings: MountSettings][] = [
   ],
   ['lowerdir=a,index=on,uuid=off', { lower: ['a'], index: 'on', uuid: 'off' }],
   ['lowerdir=a,index=off,uuid=auto,nfs_export=off', { lower: ['a'], index: 'off', uuid: 'auto', nfsExport: false }],
+  ['lowerdir=a,no_open', { lower: ['a'], noOpen: true }],
+  ['lowerdir=a,no_open=on,no_open=off', { lower: ['a'], noOpen: false }],
   ['lowerdir=a,transport=fuse-native', { lower: ['a'], transport: 'libfuse' }],
   ['lowerdir=a,transport=direct,xino=auto', { lower: ['a'], transport: 'direct' }],
   ['lowerdir=a:b::c::d', { lower: ['a', 'b'], dataOnly: ['c', 'd'] }],
@@ -124,6 +126,7 @@ const refused: [text: string, message: string][] = [
   ['redirect_dir=maybe', "option 'redirect_dir' must be one of on, off, follow, nofollow"],
   ['index=maybe', "option 'index' must be one of on, off"],
   ['nfs_export=maybe', "option 'nfs_export' must be one of on, off"],
+  ['no_open=maybe', "option 'no_open' must be one of on, off"],
   ['uuid=yes', "option 'uuid' must be one of null, off, auto, on"],
   ['transport=fuse', "option 'transport' must be one of direct, libfuse, fuse-native"],
 ];

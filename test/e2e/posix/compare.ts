@@ -1,9 +1,9 @@
-// Scripts of system calls (calls.c says what they look like) that get the same answers from a mount of ours as from a plain
+// Scripts of system calls (calls.c says what they look like) that get the same answers from mounts of ours as from a plain
 // directory and from the kernel's overlayfs.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { requireWorlds, WORLDS, type World, type WorldOptions, Worlds } from './worlds.js';
+import { OURS, requireWorlds, WORLDS, type World, type WorldOptions, Worlds } from './worlds.js';
 
 export interface Case {
   what: string;
@@ -58,17 +58,19 @@ export function compare(subject: string, cases: readonly Case[], options: WorldO
       const own = opened();
       const seen = new Map<World, string[]>();
       for (const world of WORLDS) {
-        if (world !== 'ovl' && differs?.[world] !== undefined) continue;
+        if ((world === 'kernel' || world === 'plain') && differs?.[world] !== undefined) continue;
         seen.set(world, answers(own, script, join(own.root(world, 'merged'), place(index))));
       }
       const ours = seen.get('ovl') as string[];
       const expected = script.map(({ call, answer }, i) => `${call} => ${answer ?? withoutCall(ours[i] as string)}`);
       expect(ours).toEqual(expected);
-      for (const world of ['kernel', 'plain'] as const) {
+      for (const world of ['no-open', 'kernel', 'plain'] as const) {
         const theirs = seen.get(world);
         if (theirs !== undefined) expect(ours, `as ${world} answers`).toEqual(theirs);
       }
-      also?.({ merged: join(own.root('ovl', 'merged'), place(index)), upper: join(own.upper('ovl'), place(index)) });
+      for (const world of OURS) {
+        also?.({ merged: join(own.root(world, 'merged'), place(index)), upper: join(own.upper(world), place(index)) });
+      }
     };
 
     afterAll(() => worlds?.end());

@@ -1,4 +1,4 @@
-// One tree on three file systems: a plain directory, the kernel's overlayfs and a mount of ours, over equal lower layers.
+// One tree on four file systems: a plain directory, the kernel's overlayfs and two mounts of ours, over equal lower layers.
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,9 +9,11 @@ import type { MountOptions } from '../../../packages/node/src/options.js';
 import { requireKernel } from '../../differential/requirements.js';
 import { requireOrSkip } from '../../support/require.js';
 
-/** "plain" is a directory without any overlay; "kernel" the kernel's overlayfs; "ovl" a mount of ours. */
-export type World = 'plain' | 'kernel' | 'ovl';
-export const WORLDS: readonly World[] = ['plain', 'kernel', 'ovl'];
+/** "plain" is a directory without any overlay; "kernel" the kernel's overlayfs; "ovl" a mount of ours, "no-open" one with that option. */
+export type World = 'plain' | 'kernel' | OurWorld;
+type OurWorld = 'ovl' | 'no-open';
+export const OURS: readonly OurWorld[] = ['ovl', 'no-open'];
+export const WORLDS: readonly World[] = ['plain', 'kernel', ...OURS];
 
 const source = new URL('./calls.c', import.meta.url).pathname;
 
@@ -34,7 +36,7 @@ export class Worlds {
     this.#options = options;
     if (options.on === 'tmpfs') run('mount', ['-t', 'tmpfs', 'tmpfs', this.base]);
     chmodSync(this.base, 0o755);
-    for (const path of ['plain', ...['kernel', 'ovl'].flatMap((world) => this.#parts(world))]) {
+    for (const path of ['plain', ...['kernel', ...OURS].flatMap((world) => this.#parts(world))]) {
       mkdirSync(join(this.base, path), { recursive: true });
     }
     const compiled = run('gcc', ['-D_FILE_OFFSET_BITS=64', '-o', this.#calls, source]);
@@ -50,7 +52,7 @@ export class Worlds {
     return world === 'plain' ? join(this.base, 'plain') : join(this.base, world, part);
   }
 
-  upper(world: 'kernel' | 'ovl'): string {
+  upper(world: OurWorld): string {
     return join(this.base, world, 'upper');
   }
 
@@ -78,16 +80,19 @@ export class Worlds {
     const features = 'redirect_dir=on,metacopy=off,xino=auto';
     const kernel = run('mount', ['-t', 'overlay', 'overlay', '-o', `${options},${features}`, at('kernel', 'merged')]);
     if (kernel.status !== 0) throw new Error(`the kernel's overlayfs: ${kernel.stderr}`);
-    const ours = call<object>('mount', [
-      {
-        lower: lower('ovl'),
-        upper: at('ovl', 'upper'),
-        work: at('ovl', 'work'),
-        mountpoint: at('ovl', 'merged'),
-        ...this.#options.mount,
-      },
-    ]);
-    if (isFailure(ours)) throw new Error(ours.message);
+    for (const world of OURS) {
+      const ours = call<object>('mount', [
+        {
+          lower: lower(world),
+          upper: at(world, 'upper'),
+          work: at(world, 'work'),
+          mountpoint: at(world, 'merged'),
+          noOpen: world === 'no-open',
+          ...this.#options.mount,
+        },
+      ]);
+      if (isFailure(ours)) throw new Error(ours.message);
+    }
     this.#mounted = true;
   }
 
@@ -95,8 +100,10 @@ export class Worlds {
     if (!this.#mounted) return;
     const kernel = run('umount', [join(this.base, 'kernel/merged')]);
     if (kernel.status !== 0) throw new Error(kernel.stderr);
-    const ours = call<undefined>('unmount', [join(this.base, 'ovl/merged')]);
-    if (isFailure(ours)) throw new Error(ours.message);
+    for (const world of OURS) {
+      const ours = call<undefined>('unmount', [join(this.base, world, 'merged')]);
+      if (isFailure(ours)) throw new Error(ours.message);
+    }
     this.#mounted = false;
   }
 

@@ -73,10 +73,28 @@ function putOpen(server: Server, word: number, handle: OpenHandle, isNew?: 'new'
   return OPEN_BYTES;
 }
 
+/** The open file that a request means, whose handle comes first in its arguments. */
+function fileToRead({ nodes, files, wire }: Server): OpenHandle {
+  return nodes.files?.forReading(nodes.get(wire.nodeid)) ?? files.get(wire.u64(ARGUMENT));
+}
+
+function fileToWrite({ nodes, files, wire }: Server): OpenHandle {
+  return nodes.files?.forWriting(nodes.get(wire.nodeid)) ?? files.get(wire.u64(ARGUMENT));
+}
+
 export const open: Handler = (server) => {
   const { wire } = server;
+  if (server.nodes.files !== undefined) throw new FsError('ENOSYS'); // the kernel does not ask again
   return putOpen(server, REPLY, openInode(server, server.inode, wire.u32(ARGUMENT), wire.u32(ARGUMENT + 1)));
 };
+
+/** For a request that has to name an open file where there are none. */
+function putUnopened({ wire }: Server, word: number): number {
+  wire.putU64(word, 0);
+  wire.out[word + 2] = Fopen.keepCache;
+  wire.out[word + 3] = 0;
+  return OPEN_BYTES;
+}
 
 /** What `struct fuse_create_in { flags, mode, umask, open_flags }` asks for. */
 function newFile({ wire }: Server): { mode: number; umask: number } {
@@ -86,6 +104,7 @@ function newFile({ wire }: Server): { mode: number; umask: number } {
 /** Answered with an entry and an open file. */
 export const createFile: Handler = (server) => {
   const { wire, overlay } = server;
+  if (server.nodes.files !== undefined) throw new FsError('ENOSYS'); // from now on it is MKNOD: no RELEASE to answer
   let flags = wire.u32(ARGUMENT);
   const name = wire.name(16);
   try {
@@ -106,6 +125,7 @@ export const tmpfile: Handler = (server) => {
   const { wire, overlay } = server;
   const made = runSync(overlay.perform(createTmpfile, server.inode, owned(server, newFile(server))));
   server.entry(made.inode, made.attributes);
+  if (server.nodes.files !== undefined) return ENTRY_BYTES + putUnopened(server, REPLY + ENTRY_BYTES / 4);
   return openNew(server, wire.u32(ARGUMENT) & ~O_TRUNC);
 };
 
@@ -125,12 +145,12 @@ function openNew(server: Server, flags: number): number {
 export const read: Handler = (server) => {
   const { wire, overlay } = server;
   const size = Math.min(wire.u32(ARGUMENT + 4), MAX_DATA_BYTES);
-  return runSync(overlay.read(server.files.get(wire.u64(ARGUMENT)), wire.data(size), wire.u64(ARGUMENT + 2)));
+  return runSync(overlay.read(fileToRead(server), wire.data(size), wire.u64(ARGUMENT + 2)));
 };
 
 export const write: Handler = (server) => {
   const { wire, overlay } = server;
-  const handle = server.files.get(wire.u64(ARGUMENT));
+  const handle = fileToWrite(server);
   const size = wire.u32(ARGUMENT + 4);
   const data = wire.input.subarray(WRITE_DATA_BYTES, WRITE_DATA_BYTES + size);
   const written = runSync(overlay.write(handle, data, wire.u64(ARGUMENT + 2)));
@@ -157,6 +177,7 @@ function putSize({ wire }: Server, size: number): number {
 }
 
 export const release: Handler = (server) => {
+  if (server.nodes.files !== undefined) return 0; // of a file without a name
   const handle = server.files.remove(server.wire.u64(ARGUMENT));
   server.passthrough?.release(handle);
   runSync(server.overlay.release(handle));
@@ -166,11 +187,11 @@ export const release: Handler = (server) => {
 export const fsync: Handler = (server) => {
   const { wire, overlay } = server;
   if (server.volatile !== undefined) {
-    server.volatile.check(server.files.get(wire.u64(ARGUMENT)).file.fd);
+    server.volatile.check(fileToRead(server).file.fd);
     return 0;
   }
   const scope = (wire.u32(ARGUMENT + 2) & FSYNC_FDATASYNC) !== 0 ? 'data' : 'all';
-  runSync(overlay.fsync(server.files.get(wire.u64(ARGUMENT)), scope));
+  runSync(overlay.fsync(fileToRead(server), scope));
   return 0;
 };
 
@@ -183,7 +204,7 @@ export const fallocate: Handler = (server) => {
     punchHole: (mode & FALLOC_PUNCH_HOLE) !== 0,
     zeroRange: (mode & FALLOC_ZERO_RANGE) !== 0,
   };
-  const handle = server.files.get(wire.u64(ARGUMENT));
+  const handle = fileToWrite(server);
   runSync(overlay.allocate(handle, allocation, wire.u64(ARGUMENT + 2), wire.u64(ARGUMENT + 4)));
   clearSetIdAfterChange(server, handle.inode);
   return 0;
@@ -194,7 +215,7 @@ export const lseek: Handler = (server) => {
   const { wire, overlay } = server;
   const whence = wire.u32(ARGUMENT + 4);
   if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new FsError('EINVAL', { syscall: 'lseek' });
-  const handle = server.files.get(wire.u64(ARGUMENT));
+  const handle = fileToRead(server);
   const position = wire.i64(ARGUMENT + 2);
   wire.putU64(REPLY, runSync(overlay.seek(handle, position, whence === SEEK_DATA ? 'data' : 'hole')));
   return 8;
@@ -209,9 +230,10 @@ export const copyFileRange64: Handler = (server) => {
 };
 
 function copyBetween(server: Server): number {
-  const { wire, files, overlay } = server;
-  const from = files.get(wire.u64(ARGUMENT));
-  const to = files.get(wire.u64(ARGUMENT + 6));
+  const { wire, files, nodes, overlay } = server;
+  // The target first: it may be the same file.
+  const to = nodes.files?.forWriting(nodes.get(wire.u64(ARGUMENT + 4))) ?? files.get(wire.u64(ARGUMENT + 6));
+  const from = fileToRead(server);
   const length = Math.min(wire.u64(ARGUMENT + 10), COPY_MAX_BYTES);
   const copied = runSync(overlay.perform(copyRange, from, wire.u64(ARGUMENT + 2), to, wire.u64(ARGUMENT + 8), length));
   clearSetIdAfterChange(server, to.inode);

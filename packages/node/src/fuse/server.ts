@@ -32,6 +32,8 @@ export interface ServerOptions {
   owner?: number;
   /** No passthrough (passthrough.ts), even where the kernel offers it. */
   passthrough?: 'off';
+  /** Whether the kernel is to open files without asking, if it can; there is no passthrough then. Default: where there is none anyway. */
+  noOpen?: boolean;
   /** File handles (`name_to_handle_at`, an NFS server) hold as long as the mount: nodes are kept while they have a name. */
   nfsExport?: boolean;
   /** Told of failures that no POSIX code describes. */
@@ -42,6 +44,7 @@ export class Server {
   readonly overlay: Overlay<'sync'>;
   readonly wire: Wire;
   readonly nodes: NodeTable;
+  /** What the kernel has opened. Where it does so without asking, `nodes.files` has the files in their place. */
   readonly files: HandleTable<OpenHandle> = new HandleTable();
   readonly listings: Listings;
   readonly options: ServerOptions;
@@ -75,6 +78,7 @@ export class Server {
   }
   /** After the unmount: closes what the kernel had no time to release, and the layers. */
   close(): void {
+    this.nodes.files?.close();
     for (const handle of this.files) runSync(this.overlay.release(handle));
     runSync(this.overlay.close());
   }

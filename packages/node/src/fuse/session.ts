@@ -19,19 +19,17 @@ import {
   REPLY,
   REPLY_BYTES,
 } from './protocol.js';
+import { inInitialUserNamespace } from '../processes.js';
 import { maySysAdmin } from './mount.js';
+import { NodeFiles } from './node-files.js';
 import { Passthrough } from './passthrough.js';
 import { Receiver } from './receive.js';
 import type { RequestCounts } from './request-counts.js';
 import { NO_REPLY, type Server } from './server.js';
 
-/**
- * What we ask of the kernel, if it offers it. Not asked for: the locks (they stay in the kernel); further flags (the
- * writeback cache, opens without a message) have their place here.
- */
+/** What we ask of the kernel, if it offers it. Not asked for: the locks (they stay in the kernel), and the writeback cache. */
 const WANTED =
   Init.asyncRead |
-  Init.atomicOTrunc |
   Init.bigWrites |
   Init.doReaddirplus | // and not READDIRPLUS_AUTO: whoever lists a directory of an overlay mostly looks at the entries
   Init.asyncDio |
@@ -134,8 +132,15 @@ function negotiate(fd: number, server: Server): boolean {
     (server.options.acl === 'off' ? 0 : WANTED_FOR_ACLS) |
     (server.overlay.revalidates ? Init.autoInvalData : 0);
   const exported = server.options.nfsExport === true ? Init.exportSupport : 0;
+  const offered = wire.u32(ARGUMENT + 3);
+  const passthrough = mayPassThrough(server);
+  if ((offered & Init.noOpenSupport) !== 0 && opensUnasked(server, passthrough)) {
+    server.nodes.files = new NodeFiles(server.overlay);
+  }
+  // O_TRUNC comes with OPEN, or by itself.
+  const opening = server.nodes.files === undefined ? Init.atomicOTrunc : Init.noOpenSupport;
   const opendir = mayDoWithoutOpendir(server) ? Init.noOpendirSupport : 0;
-  const flags = wire.u32(ARGUMENT + 3) & (wanted | exported | opendir);
+  const flags = offered & (wanted | exported | opening | opendir);
   out[REPLY + 3] = flags;
   server.opendir = (flags & Init.noOpendirSupport) !== 0 ? 'unsupported' : 'answered';
   server.longSetxattr = (flags & Init.setxattrExt) !== 0;
@@ -143,7 +148,12 @@ function negotiate(fd: number, server: Server): boolean {
   out[REPLY + 5] = MAX_DATA_BYTES; // max_write
   out[REPLY + 6] = 1; // granularity of times in nanoseconds
   out[REPLY + 7] = MAX_PAGES;
-  negotiatePassthrough(fd, server);
+  if (passthrough && server.nodes.files === undefined) {
+    out[REPLY + 3] = flags | Init.initExt;
+    out[REPLY + 8] = Init2.passthrough;
+    out[REPLY + 9] = BACKING_STACK_DEPTH;
+    server.passthrough = new Passthrough(fd, server.overlay);
+  }
   reply(fd, server, INIT_BYTES, 0);
   return true;
 }
@@ -159,14 +169,19 @@ function mayDoWithoutOpendir({ overlay, options }: Server): boolean {
 /** Layers may lie on any file system that is not stacked itself. */
 const BACKING_STACK_DEPTH = 1;
 
-function negotiatePassthrough(fd: number, server: Server): void {
-  const { wire, overlay, options } = server;
-  const { out } = wire;
+/** Whether the kernel is ready to. */
+function mayPassThrough({ wire, overlay, options }: Server): boolean {
   const offered = (wire.u32(ARGUMENT + 3) & Init.initExt) !== 0 && (wire.u32(ARGUMENT + 4) & Init2.passthrough) !== 0;
   // Where layers change from outside, a file may be another one tomorrow: each is to be asked for.
-  if (options.passthrough === 'off' || overlay.revalidates || !offered || !maySysAdmin()) return;
-  out[REPLY + 3] = (out[REPLY + 3] as number) | Init.initExt;
-  out[REPLY + 8] = Init2.passthrough;
-  out[REPLY + 9] = BACKING_STACK_DEPTH;
-  server.passthrough = new Passthrough(fd, overlay);
+  const asked = options.passthrough !== 'off' && !overlay.revalidates;
+  return asked && offered && maySysAdmin() && inInitialUserNamespace();
+}
+
+/**
+ * Unless the options say: where there is no passthrough, which needs the answer to OPEN. Not where a file has to be looked at,
+ * or its opener, at every open.
+ */
+function opensUnasked({ overlay, options }: Server, passthrough: boolean): boolean {
+  if (overlay.revalidates || options.owner !== undefined) return false;
+  return options.noOpen ?? !passthrough;
 }

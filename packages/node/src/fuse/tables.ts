@@ -4,6 +4,7 @@
  * ever visited.
  */
 import { FsError, type Inode, type Overlay } from '@ovl/core';
+import type { NodeFiles } from './node-files.js';
 
 /** Kept nodes are looked through for removed ones when they have doubled, and not below this number. */
 const MIN_SWEEP = 1024;
@@ -12,6 +13,8 @@ export class NodeTable {
   readonly #overlay: Overlay;
   /** The kernel's lookups are counted as the inode's references: nobody else holds any. */
   readonly #held = new Map<number, Inode>();
+  /** Where the kernel opens files without asking. Set before it knows any. */
+  files: NodeFiles | undefined;
   readonly #keep: 'while-known' | 'while-named';
   /** What the kernel has forgotten and may ask for all the same. */
   readonly #exported = new Set<Inode>();
@@ -43,7 +46,10 @@ export class NodeTable {
   hold(inode: Inode): number {
     if (this.#exported.delete(inode)) return inode.id; // our own reference becomes the kernel's
     this.#overlay.retain(inode);
-    if (inode.references === 1) this.#held.set(inode.id, inode);
+    if (inode.references === 1) {
+      this.#held.set(inode.id, inode);
+      this.files?.hold(inode);
+    }
     return inode.id;
   }
 
@@ -67,6 +73,7 @@ export class NodeTable {
   #drop(inode: Inode): void {
     this.#exported.delete(inode);
     this.#held.delete(inode.id);
+    this.files?.letGo(inode);
     this.#overlay.forget(inode, inode.references);
   }
 }

@@ -16,10 +16,11 @@ export interface ServingOptions {
   timeout: number | undefined;
   owner: number | undefined;
   nfsExport: boolean;
+  noOpen: boolean | undefined;
 }
 
 /** Throws MountError (usage) for what libfuse2 or fuse-native cannot do. */
-export function libfuseOptions(request: AttachRequest, { timeout, owner, nfsExport }: ServingOptions): string {
+export function libfuseOptions(request: AttachRequest, { timeout, owner, nfsExport, noOpen }: ServingOptions): string {
   const { mountpoint, fsname, subtype, flags, allow, labels } = request;
   const readOnly = flags.includes('ro');
   if (owner !== undefined) throw refusal('no allow_root: fuse-native does not tell who asks');
@@ -29,6 +30,7 @@ export function libfuseOptions(request: AttachRequest, { timeout, owner, nfsExpo
     );
   }
   if (nfsExport) throw refusal('no nfs_export: libfuse2 numbers nodes itself');
+  if (noOpen === true) throw refusal('no no_open: libfuse2 takes a file that cannot be opened for an error');
   if (labels.length > 0) throw refusal(`no ${labels[0]?.[0]}`);
   if (flags.includes('nosymfollow')) throw refusal('no nosymfollow');
   const options = [
