@@ -140,6 +140,24 @@ test('several handles, of which one came by another way', async () => {
   for (const fd of [first, second]) closeSync(fd);
 });
 
+test('a write by others takes set-id bits away, also through what root opened for them', async () => {
+  const write = 'setpriv --reuid=1000 --regid=1000 --clear-groups sh -c "echo x >&3"';
+  for (const [options, by, mode] of [
+    ['passthrough=on', 'echo x >&3', '6755'],
+    ['passthrough=on', write, '755'],
+    ['passthrough=off,no_open=off', write, '755'],
+    ['no_open', write, '755'],
+  ] as const) {
+    await mount(options);
+    const done = await execute(['sh', '-euc', `exec 3>f; chmod 6755 f; ${by}; stat -c %a f`], {
+      timeout: deadline,
+      cwd: at('merged'),
+    });
+    expect(done).toMatchObject({ code: 0, stdout: `${mode}\n` });
+    await detach(at('merged'));
+  }
+});
+
 test('passthrough=off asks for everything', async () => {
   await mount('passthrough=off');
   writeFileSync(at('merged/new'), content(5));

@@ -30,13 +30,20 @@ const ENODATA = errnoOf('ENODATA');
 
 export const getattr: Handler = (server) => server.wire.putAttrOut(runSync(server.overlay.getattr(server.inode)));
 
+/** As {@link getattr}, for a mode that a write may be about to change: the kernel asks again before it uses it. */
+function getattrOnce(server: Server): number {
+  const length = getattr(server);
+  server.wire.out.fill(0, REPLY, REPLY + 3);
+  return length;
+}
+
 const CHANGES = Fattr.mode | Fattr.uid | Fattr.gid | Fattr.size | Fattr.atime | Fattr.mtime;
 
 export const setattr: Handler = (server) => {
   const { wire, overlay } = server;
   const valid = wire.u32(ARGUMENT);
   const namesNothing = (valid & CHANGES) === 0;
-  if (namesNothing && !mayWrite(server)) return getattr(server);
+  if (namesNothing && !mayWrite(server) && !isWrittenByKernel(server)) return getattrOnce(server);
   // HANDLE_KILLPRIV_V2: the kernel asks for it at a truncation, and relies on us at every change of owner.
   const asksToClear = namesNothing || (valid & (Fattr.killSuidgid | Fattr.uid | Fattr.gid)) !== 0;
   const clear = asksToClear ? 'clear-set-id' : undefined;
@@ -53,6 +60,11 @@ function mayWrite({ wire, overlay, inode }: Server): boolean {
   const caller = wire.u32(Header.uid);
   if (caller === 0 || caller === uid) return true;
   return (mode & (wire.u32(Header.gid) === gid ? 0o020 : 0o002)) !== 0;
+}
+
+/** Then it comes from who has the file open for writing, perhaps by somebody else's doing; no WRITE will say that the bits are to go. */
+function isWrittenByKernel({ passthrough, inode }: Server): boolean {
+  return passthrough?.isWritten(inode) === true;
 }
 
 /** `struct fuse_setattr_in`. A ctime is not taken over: it moves to now by itself. */

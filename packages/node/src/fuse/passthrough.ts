@@ -15,7 +15,9 @@ const FUSE_DEV_IOC_BACKING_CLOSE = 0x4004e502;
 const MIN_BYTES = 256 << 10;
 
 /** How an inode that is open is open. */
-type Mode = { kind: 'cached'; handles: number } | { kind: 'passthrough'; handles: number; backingId: number };
+type Mode =
+  | { kind: 'cached'; handles: number }
+  | { kind: 'passthrough'; handles: number; backingId: number; written: boolean };
 
 export interface OpenReply {
   flags: number;
@@ -48,6 +50,7 @@ export class Passthrough {
       return CACHED;
     }
     mode.handles++;
+    mode.written ||= handle.writable !== undefined;
     if (handle.writable !== undefined) this.#stale.add(inode);
     return { flags: Fopen.passthrough, backingId: mode.backingId };
   }
@@ -56,7 +59,7 @@ export class Passthrough {
     const { inode } = handle;
     const backingId = this.#isWorthIt(handle, isNew) ? this.#openBacking(handle.file.fd as number) : 0;
     if (backingId > 0) {
-      this.#modes.set(inode, { kind: 'passthrough', handles: 1, backingId });
+      this.#modes.set(inode, { kind: 'passthrough', handles: 1, backingId, written: handle.writable !== undefined });
       if (handle.writable !== undefined) this.#stale.add(inode);
       return { flags: Fopen.passthrough, backingId };
     }
@@ -79,6 +82,12 @@ export class Passthrough {
     if (id > 0) return id;
     if (id === -EPERM || id === -EOPNOTSUPP || id === -ENOTTY) this.#refused = true; // and will not take another
     return 0;
+  }
+
+  /** Whether the kernel may be writing it by itself. */
+  isWritten(inode: Inode): boolean {
+    const mode = this.#modes.get(inode);
+    return mode?.kind === 'passthrough' && mode.written;
   }
 
   release(handle: OpenHandle): void {
