@@ -202,11 +202,12 @@ const behaviour: OptionGroup['options'] = {
     },
   ),
   passthrough: withValue(
-    'on|off',
-    'as root, the kernel reads and writes files of the upper (and of a read-only mount) by itself; default on',
+    'on|off|all',
+    'as root, the kernel reads and writes files of the upper (and of a read-only mount) by itself; default on; `all`: and reads large lower files',
     (settings, value) => {
-      if (value.oneOf('on', 'off') === 'off') settings.passthrough = 'off';
-      else delete settings.passthrough;
+      const which = value.oneOf('on', 'off', 'all');
+      if (which === 'on') delete settings.passthrough;
+      else settings.passthrough = which;
     },
   ),
   timeout: withValue(

@@ -22,8 +22,11 @@ export interface MountSettings {
   allow?: 'owner' | 'other' | 'root';
   /** Seconds after which a change of a layer from outside shows. Default: layers do not change from outside. */
   timeout?: number;
-  /** Every read and write is a request, even where the kernel could do without (root's mounts, Linux 6.9). */
-  passthrough?: 'off';
+  /**
+   * "off": every read and write is a request, even where the kernel could do without (root's mounts, Linux 6.9). "all": it does
+   * without also for large lower files, whose readers then keep what they opened when the file is changed meanwhile.
+   */
+  passthrough?: 'off' | 'all';
   /**
    * The kernel opens files without asking, and closes them so. A file is then copied up by the first change instead of its
    * opening, which is also where an error comes. Excludes passthrough, `timeout` and `allow: 'root'`. Default: where there is none of them.

@@ -55,6 +55,8 @@ const read: [text: string, settings: MountSettings][] = [
   ],
   ['lowerdir=a,index=on,uuid=off', { lower: ['a'], index: 'on', uuid: 'off' }],
   ['lowerdir=a,index=off,uuid=auto,nfs_export=off', { lower: ['a'], index: 'off', uuid: 'auto', nfsExport: false }],
+  ['lowerdir=a,passthrough=all', { lower: ['a'], passthrough: 'all' }],
+  ['lowerdir=a,passthrough=all,passthrough=on', { lower: ['a'] }],
   ['lowerdir=a,no_open', { lower: ['a'], noOpen: true }],
   ['lowerdir=a,no_open=on,no_open=off', { lower: ['a'], noOpen: false }],
   ['lowerdir=a,transport=fuse-native', { lower: ['a'], transport: 'libfuse' }],

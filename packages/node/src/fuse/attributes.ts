@@ -63,8 +63,8 @@ function mayWrite({ wire, overlay, inode }: Server): boolean {
 }
 
 /** Then it comes from who has the file open for writing, perhaps by somebody else's doing; no WRITE will say that the bits are to go. */
-function isWrittenByKernel({ passthrough, inode }: Server): boolean {
-  return passthrough?.isWritten(inode) === true;
+function isWrittenByKernel({ passthrough, wire }: Server): boolean {
+  return passthrough?.isWritten(wire.nodeid) === true;
 }
 
 /** `struct fuse_setattr_in`. A ctime is not taken over: it moves to now by itself. */

@@ -51,8 +51,9 @@ function openFlags(flags: number): OpenFlags {
   return { read: access !== O_WRONLY, write, append: false, truncate: (flags & O_TRUNC) !== 0 };
 }
 
-function openInode(server: Server, inode: Inode, flags: number, killFlags: number): OpenHandle {
+function openInode(server: Server, nodeid: number, inode: Inode, flags: number, killFlags: number): OpenHandle {
   const wanted = openFlags(flags);
+  server.passthrough?.check(nodeid, inode, wanted.write || wanted.truncate ? 'change' : 'read');
   if (wanted.truncate && (killFlags & OPEN_KILL_SUIDGID) !== 0) {
     runSync(server.overlay.setattr(inode, { size: 0 }, 'clear-set-id'));
     wanted.truncate = false;
@@ -64,10 +65,10 @@ const CACHED = { flags: Fopen.keepCache, backingId: 0 };
 const UNCACHED = { flags: 0, backingId: 0 };
 
 /** `struct fuse_open_out` at `word`. The kernel keeps its pages unless file data changes in other ways than through it. */
-function putOpen(server: Server, word: number, handle: OpenHandle, isNew?: 'new'): number {
+function putOpen(server: Server, word: number, nodeid: number, handle: OpenHandle, isNew?: 'new'): number {
   const { wire, overlay, passthrough } = server;
   wire.putU64(word, server.files.add(handle));
-  const { flags, backingId } = passthrough?.open(handle, isNew) ?? (overlay.revalidates ? UNCACHED : CACHED);
+  const { flags, backingId } = passthrough?.open(nodeid, handle, isNew) ?? (overlay.revalidates ? UNCACHED : CACHED);
   wire.out[word + 2] = flags;
   wire.out[word + 3] = backingId;
   return OPEN_BYTES;
@@ -85,7 +86,9 @@ function fileToWrite({ nodes, files, wire }: Server): OpenHandle {
 export const open: Handler = (server) => {
   const { wire } = server;
   if (server.nodes.files !== undefined) throw new FsError('ENOSYS'); // the kernel does not ask again
-  return putOpen(server, REPLY, openInode(server, server.inode, wire.u32(ARGUMENT), wire.u32(ARGUMENT + 1)));
+  const { inode } = server;
+  const handle = openInode(server, wire.nodeid, inode, wire.u32(ARGUMENT), wire.u32(ARGUMENT + 1));
+  return putOpen(server, REPLY, wire.nodeid, handle);
 };
 
 /** For a request that has to name an open file where there are none. */
@@ -134,8 +137,8 @@ function openNew(server: Server, flags: number): number {
   const { wire, nodes } = server;
   const nodeid = (wire.out[REPLY] as number) + (wire.out[REPLY + 1] as number) * 0x1_0000_0000;
   try {
-    const handle = openInode(server, nodes.get(nodeid), flags, wire.u32(ARGUMENT + 3));
-    return ENTRY_BYTES + putOpen(server, REPLY + ENTRY_BYTES / 4, handle, 'new');
+    const handle = openInode(server, nodeid, nodes.get(nodeid), flags, wire.u32(ARGUMENT + 3));
+    return ENTRY_BYTES + putOpen(server, REPLY + ENTRY_BYTES / 4, nodeid, handle, 'new');
   } catch (error) {
     nodes.forget(nodeid, 1); // the kernel sees the failure only, not the entry
     throw error;
@@ -179,7 +182,7 @@ function putSize({ wire }: Server, size: number): number {
 export const release: Handler = (server) => {
   if (server.nodes.files !== undefined) return 0; // of a file without a name
   const handle = server.files.remove(server.wire.u64(ARGUMENT));
-  server.passthrough?.release(handle);
+  server.passthrough?.release(server.wire.nodeid);
   runSync(server.overlay.release(handle));
   return 0;
 };

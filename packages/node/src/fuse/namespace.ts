@@ -66,8 +66,10 @@ export const symlink: Handler = (server) => {
 };
 
 export const link: Handler = (server) => {
-  const { wire, overlay, nodes } = server;
-  const { inode, attributes } = runSync(overlay.link(nodes.get(wire.u64(ARGUMENT)), server.inode, wire.name(8)));
+  const { wire, overlay, nodes, passthrough } = server;
+  const nodeid = wire.u64(ARGUMENT);
+  passthrough?.check(nodeid, nodes.get(nodeid), 'change');
+  const { inode, attributes } = runSync(overlay.link(nodes.get(nodeid), server.inode, wire.name(8)));
   return server.entry(inode, attributes);
 };
 

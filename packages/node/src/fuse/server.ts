@@ -30,8 +30,8 @@ export interface ServerOptions {
   xattrs?: 'off';
   /** Serve nobody but this user and root. What the kernel keeps it would show to all, so it then keeps nothing. */
   owner?: number;
-  /** No passthrough (passthrough.ts), even where the kernel offers it. */
-  passthrough?: 'off';
+  /** No passthrough (passthrough.ts), even where the kernel offers it; or also of files that may still be copied up. */
+  passthrough?: 'off' | 'all';
   /** Whether the kernel is to open files without asking, if it can; there is no passthrough then. Default: where there is none anyway. */
   noOpen?: boolean;
   /** File handles (`name_to_handle_at`, an NFS server) hold as long as the mount: nodes are kept while they have a name. */

@@ -152,7 +152,7 @@ function negotiate(fd: number, server: Server): boolean {
     out[REPLY + 3] = flags | Init.initExt;
     out[REPLY + 8] = Init2.passthrough;
     out[REPLY + 9] = BACKING_STACK_DEPTH;
-    server.passthrough = new Passthrough(fd, server.overlay);
+    server.passthrough = new Passthrough(fd, server.overlay, server.nodes, passthroughFiles(server));
   }
   reply(fd, server, INIT_BYTES, 0);
   return true;
@@ -168,6 +168,11 @@ function mayDoWithoutOpendir({ overlay, options }: Server): boolean {
 
 /** Layers may lie on any file system that is not stacked itself. */
 const BACKING_STACK_DEPTH = 1;
+
+/** A file handle names a node, so that it has to stay the file's. */
+function passthroughFiles({ options }: Server): 'settled' | 'all' {
+  return options.passthrough === 'all' && options.nfsExport !== true ? 'all' : 'settled';
+}
 
 /** Whether the kernel is ready to. */
 function mayPassThrough({ wire, overlay, options }: Server): boolean {

@@ -8,6 +8,8 @@ import type { NodeFiles } from './node-files.js';
 
 /** Kept nodes are looked through for removed ones when they have doubled, and not below this number. */
 const MIN_SWEEP = 1024;
+/** Above every inode's own id. */
+const FIRST_RENUMBERED = 2 ** 48;
 
 export class NodeTable {
   readonly #overlay: Overlay;
@@ -18,6 +20,9 @@ export class NodeTable {
   readonly #keep: 'while-known' | 'while-named';
   /** What the kernel has forgotten and may ask for all the same. */
   readonly #exported = new Set<Inode>();
+  /** Ids that inodes have in place of their own. */
+  readonly #renumbered = new Map<Inode, number>();
+  #nextNumber = FIRST_RENUMBERED;
   #sweepAt = MIN_SWEEP;
 
   /** `keep`: until the kernel forgets a node, or as long as its object has a name, so that file handles find it. */
@@ -50,7 +55,21 @@ export class NodeTable {
       this.#held.set(inode.id, inode);
       this.files?.hold(inode);
     }
-    return inode.id;
+    return this.#renumbered.get(inode) ?? inode.id;
+  }
+
+  /** Whether {@link renumber} has taken the id away from its inode. The kernel may still have it for a while. */
+  isRetired(nodeid: number): boolean {
+    if (this.#renumbered.size === 0 || nodeid >= FIRST_RENUMBERED) return false;
+    const inode = this.#held.get(nodeid);
+    return inode !== undefined && this.#renumbered.has(inode);
+  }
+
+  /** Gives an inode another id, once: whoever asks for its name next gets to know another object of the kernel's. */
+  renumber(inode: Inode): void {
+    if (this.#renumbered.has(inode)) return;
+    this.#renumbered.set(inode, this.#nextNumber);
+    this.#held.set(this.#nextNumber++, inode);
   }
 
   forget(nodeid: number, lookups: number): void {
@@ -73,6 +92,9 @@ export class NodeTable {
   #drop(inode: Inode): void {
     this.#exported.delete(inode);
     this.#held.delete(inode.id);
+    const number = this.#renumbered.get(inode);
+    if (number !== undefined) this.#held.delete(number);
+    this.#renumbered.delete(inode);
     this.files?.letGo(inode);
     this.#overlay.forget(inode, inode.references);
   }
