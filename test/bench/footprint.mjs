@@ -47,19 +47,19 @@ export async function footprint(row, system, { root, sizes, lower }) {
   }
 }
 
-/** Once it has come to rest: what is given back comes in steps. */
+/** Once it has come to rest, at most 20 s later: what is given back comes in steps, with pauses between them. */
 async function settled(system, points) {
   const processes = await system.processes(points);
   if (processes.length === 0) throw new Error('no process found that serves the mount');
-  let last = Number.NaN;
-  for (let tries = 0; tries < 20; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 700));
-    const now = megabytes(processes);
-    if (Math.abs(now - last) < 0.25) return now;
-    last = now;
-  }
-  return last;
+  const samples = [];
+  do {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    samples.unshift(megabytes(processes));
+  } while (samples.length < 40 && !(samples.length >= 4 && isSteady(samples.slice(0, 4))));
+  return samples[0];
 }
+
+const isSteady = (/** @type {number[]} */ samples) => Math.max(...samples) - Math.min(...samples) < 0.25;
 
 /** Proportional set size, in MB of 10^6 bytes: what they share counts once, what they share with others in part. */
 function megabytes(processes) {

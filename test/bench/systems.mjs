@@ -142,18 +142,29 @@ async function mountInNamespace(places) {
   };
 }
 
-/** Of our mounts the record tells the process; its children (transport, watchdog) count with it. */
+/**
+ * Of our mounts the record tells the process; its children (transport, watchdog) count with it. A process that serves
+ * somebody else's mounts too has no memory that could be told apart.
+ */
 async function ovlProcesses(/** @type {string[]} */ merged) {
-  const { code, stdout, stderr } = await execute([process.execPath, ovl, 'ps', '--json'], { timeout: deadline });
-  if (code !== 0) throw new Error(`ovl ps failed (${code}): ${stderr.trim()}`);
   const serving = new Set();
-  for (const { mountpoint, pid } of JSON.parse(stdout)) if (merged.includes(mountpoint)) serving.add(pid);
+  const mounts = await liveOvlMounts();
+  for (const { mountpoint, pid } of mounts) if (merged.includes(mountpoint)) serving.add(pid);
+  const foreign = mounts.find(({ mountpoint, pid }) => serving.has(pid) && !merged.includes(mountpoint));
+  if (foreign) throw new Error(`process ${foreign.pid} serves ${foreign.mountpoint}, too: unmount that first`);
   const all = commandLines();
   for (let size = -1; size !== serving.size; ) {
     size = serving.size;
     for (const { pid, parent } of all) if (serving.has(parent)) serving.add(pid);
   }
   return [...serving];
+}
+
+/** This user's. */
+async function liveOvlMounts() {
+  const { code, stdout, stderr } = await execute([process.execPath, ovl, 'ps', '--json'], { timeout: deadline });
+  if (code !== 0) throw new Error(`ovl ps failed (${code}): ${stderr.trim()}`);
+  return /** @type {{ mountpoint: string, pid: number }[]} */ (JSON.parse(stdout));
 }
 
 function commandLines() {
