@@ -116,6 +116,19 @@ export const rows = [
     expect: wholeTree,
   },
   {
+    id: 'no-open',
+    figures: [
+      { label: 'open+read+close with no_open, cold' },
+      { label: 'open+read+close with no_open, warm', target: [atMost(1, kernel)] },
+    ],
+    unit: 's',
+    runs: 5,
+    lower: 'tree',
+    options: { ovl: ',no_open' },
+    work: ({ files }) => ['open', 'ROOT', files, perDir],
+    expect: wholeTree,
+  },
+  {
     id: 'read',
     figures: [{ label: 'sequential read, cold', target: [atLeast(0.9, plain)], userTarget: [atLeast(1.2, fo)] }],
     unit: 'MB/s',

@@ -109,6 +109,7 @@ function remarks({ rows, who, date, machine: on, runs, seconds, notes }) {
   const targets = rows.filter(({ target }) => target);
   const met = targets.filter(({ target }) => target.met).length;
   const user = who === 'root' ? 'root' : 'an ordinary user';
+  const unmeasured = rows.some(({ systems }) => Object.values(systems).some(({ unavailable }) => unavailable));
   const failures = rows.flatMap(({ label, systems }) =>
     Object.entries(systems).flatMap(([name, { failure }]) => (failure ? [`FAILED ${label}, ${name}: ${failure}`] : [])),
   );
@@ -117,6 +118,7 @@ function remarks({ rows, who, date, machine: on, runs, seconds, notes }) {
     `Targets met: ${met} of ${targets.length}. fo: fuse-overlayfs, k: the kernel's overlayfs.`,
     `${date}, as ${user}, ${Math.ceil(seconds / 60)} min: ${on}`,
     ...notes,
+    ...(unmeasured ? ['–: only root can make the kernel forget (`--as` has him do it).'] : []),
     ...failures,
   ];
 }
