@@ -20,9 +20,11 @@ const style = `
   .fo { fill: var(--fo); } .k { fill: var(--k); } .grid { stroke: var(--line); } .one { stroke: var(--soft); stroke-width: 1.5; }
   .target { stroke: var(--text); stroke-width: 2; }`;
 
-/** An SVG document of a summary (table.mjs). Figures whose target is no ratio (times to mount, memory, waiting) are left to the table. */
+/** An SVG document of a summary (table.mjs). Memory, and figures whose target is no ratio, are left to the table. */
 export function draw({ rows, machine, date }) {
-  const lines = rows.filter(({ ratios, target }) => series.some(({ key }) => ratios[key]) && !isAbsolute(target));
+  const isRatio = ({ unit, ratios, target }) =>
+    unit !== 'MB' && series.some(({ key }) => ratios[key]) && !isAbsolute(target);
+  const lines = rows.filter(isRatio);
   const bottom = top + lines.length * rowHeight;
   const legend = series.map(({ class: name, name: text }, i) => {
     const x = left + i * 240;
@@ -49,29 +51,30 @@ function row({ label, ratios, target }, y) {
   const inset = (rowHeight - 4 - bars.length * barHeight) / 2;
   const parts = bars.map(({ key, of, class: name }, i) => {
     const from = y + inset + i * barHeight;
-    return bar(ratios[key], name, from) + mark(target, of, from);
+    const marks = (target?.bounds ?? []).filter((bound) => bound.of === of).map(placeOf);
+    return bar(ratios[key], name, from, marks) + marks.map((x) => mark(x, from)).join('');
   });
   return `<text x="${left - 14}" y="${y + 18}" text-anchor="end">${escape(label)}</text>${parts.join('')}`;
 }
 
-function bar(ratio, name, y) {
+/** Its value stands behind a mark that would cross it. */
+function bar(ratio, name, y, marks) {
   const [from, to] = [at(1), at(ratio)].toSorted((a, b) => a - b);
-  const beside = ratio < 1 ? `x="${round(from - 4)}" text-anchor="end"` : `x="${round(to + 4)}"`;
+  const away = ratio < 1 ? -1 : 1;
+  const end = ratio < 1 ? from : to;
+  const crossed = marks.find((x) => (x - end) * away >= 0 && (x - end) * away < 32) ?? end;
+  const beside = `x="${round(crossed + 4 * away)}" text-anchor="${ratio < 1 ? 'end' : 'start'}"`;
   return (
     `<rect x="${round(from)}" y="${y}" width="${round(Math.max(1, to - from))}" height="${barHeight - 1}" class="${name}"/>` +
     `<text ${beside} y="${y + 9}" class="value">${ratio < 0.1 ? ratio.toFixed(3) : ratio.toFixed(2)}</text>`
   );
 }
 
-/** Where the bar of this peer has to end. */
-function mark(target, of, y) {
-  return (target?.bounds ?? [])
-    .filter((bound) => bound.of === of)
-    .map(({ kind, value }) => {
-      const x = round(at(kind === 'atMost' ? value : 1 / value));
-      return `<line x1="${x}" x2="${x}" y1="${y - 1.5}" y2="${y + barHeight + 0.5}" class="target"/>`;
-    })
-    .join('');
+/** Where the bar has to end. */
+const placeOf = ({ kind, value }) => at(kind === 'atMost' ? value : 1 / value);
+
+function mark(x, y) {
+  return `<line x1="${round(x)}" x2="${round(x)}" y1="${y - 1.5}" y2="${y + barHeight + 0.5}" class="target"/>`;
 }
 
 function tick(value, bottom) {
