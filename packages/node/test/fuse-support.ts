@@ -143,6 +143,7 @@ export function attrOf(
 
 export interface PlusEntry {
   nodeid: number;
+  attr: ReturnType<typeof attrOf>;
   name: string;
   ino: number;
   offset: number;
@@ -156,6 +157,7 @@ function parsePlus(content: Buffer): PlusEntry[] {
     const length = content.readUInt32LE(dirent + 16);
     entries.push({
       nodeid: Number(content.readBigUInt64LE(at)),
+      attr: attrOf(content, at + 40),
       ino: Number(content.readBigUInt64LE(dirent)),
       offset: Number(content.readBigUInt64LE(dirent + 8)),
       type: content.readUInt32LE(dirent + 20),

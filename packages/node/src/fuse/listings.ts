@@ -10,7 +10,7 @@ const MAX_KEPT = 16;
 
 export class Listings {
   readonly #overlay: Overlay<'sync'>;
-  readonly #kept = new Map<Inode, DirectoryEntry[]>();
+  readonly #kept = new Map<Inode, readonly DirectoryEntry[]>();
 
   constructor(overlay: Overlay<'sync'>) {
     this.#overlay = overlay;
@@ -20,9 +20,14 @@ export class Listings {
     return this.#kept.size;
   }
 
-  /** What a directory has now, to be read from its start. */
+  /** What a directory has now. */
+  look(dir: Inode): readonly DirectoryEntry[] {
+    return runSync(this.#overlay.readdir(dir));
+  }
+
+  /** The same, to be read from its start. */
   begin(dir: Inode): readonly DirectoryEntry[] {
-    const entries = runSync(this.#overlay.readdir(dir));
+    const entries = this.look(dir);
     this.#kept.delete(dir);
     for (const oldest of this.#kept.keys()) if (this.#kept.size >= MAX_KEPT) this.#kept.delete(oldest);
     this.#kept.set(dir, entries);

@@ -51,23 +51,36 @@ export class LookAhead {
   }
 }
 
+/** What can be done while nobody asks for anything. */
+export interface IdleWork {
+  readonly isPending: boolean;
+  /** A part of it, short enough that whoever asks meanwhile can wait. */
+  step(): void;
+}
+
 export class Receiver {
   readonly #fd: number;
   readonly #input: Uint8Array;
+  readonly #idleWork: IdleWork | undefined;
   readonly #lookAhead = new LookAhead();
   /** On the only processor there is, looking would keep the client from running. */
   readonly #alone: boolean = availableParallelism() < 2;
   #waiting: 'blocking' | 'nonblocking' = 'blocking';
 
   /** `fd` is a FUSE device, whose O_NONBLOCK flag is the receiver's from now on; `input` gets each request. */
-  constructor(fd: number, input: Uint8Array) {
+  constructor(fd: number, input: Uint8Array, idleWork?: IdleWork) {
     this.#fd = fd;
     this.#input = input;
+    this.#idleWork = idleWork;
   }
 
   /** The length of the next request, or a negative errno; EAGAIN and EINTR among them mean that there is none yet. */
   next(): number {
     if (this.#alone) return readInto(this.#fd, this.#input, this.#input.length);
+    if (this.#idleWork?.isPending === true) {
+      const length = this.#work(this.#idleWork);
+      if (length !== -EAGAIN) return length;
+    }
     if (!this.#lookAhead.worthwhile) {
       this.#setWaiting('blocking');
       const length = readInto(this.#fd, this.#input, this.#input.length);
@@ -76,6 +89,15 @@ export class Receiver {
     }
     this.#setWaiting('nonblocking');
     return this.#look();
+  }
+
+  #work(work: IdleWork): number {
+    this.#setWaiting('nonblocking');
+    for (;;) {
+      const length = readInto(this.#fd, this.#input, this.#input.length);
+      if (length !== -EAGAIN || !work.isPending) return length;
+      work.step();
+    }
   }
 
   #look(): number {

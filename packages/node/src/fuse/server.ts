@@ -5,6 +5,7 @@
  * to throw costs more than all the rest. {@link NO_REPLY} is for where the protocol has none.
  */
 import { type Attributes, type Inode, type OpenHandle, type Overlay, runSync } from '@ovl/core';
+import { ReadAhead } from './read-ahead.js';
 import { Listings } from './listings.js';
 import type { Passthrough } from './passthrough.js';
 import { REPLY } from './protocol.js';
@@ -47,6 +48,8 @@ export class Server {
   /** What the kernel has opened. Where it does so without asking, `nodes.files` has the files in their place. */
   readonly files: HandleTable<OpenHandle> = new HandleTable();
   readonly listings: Listings;
+  /** Not where layers change from outside. */
+  readonly readAhead: ReadAhead | undefined;
   readonly options: ServerOptions;
   /** In place of `fsync`, on a volatile mount. */
   readonly volatile: VolatileSync | undefined;
@@ -61,6 +64,7 @@ export class Server {
     this.overlay = overlay;
     this.options = options;
     this.listings = new Listings(overlay);
+    this.readAhead = overlay.revalidates ? undefined : new ReadAhead(this);
     const kept = options.owner === undefined ? options.timeout : 0;
     this.wire = new Wire(lifetime(kept), options.staticNlink === true ? 'one' : 'own');
     this.volatile = options.volatile === true ? new VolatileSync() : undefined;

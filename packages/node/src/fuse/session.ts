@@ -64,7 +64,7 @@ export interface Statistics {
 
 /** Serves until the file system is unmounted. Throws if the device fails otherwise. */
 export function serve(fd: number, server: Server, events: SessionEvents, statistics?: Statistics): void {
-  const receiver = new Receiver(fd, server.wire.input);
+  const receiver = new Receiver(fd, server.wire.input, server.readAhead);
   for (;;) {
     const length = receiver.next();
     if (length < 0) {

@@ -52,10 +52,14 @@ export function direntBytes(nameLength: number): number {
   return (DIRENT_BYTES + nameLength + 7) & ~7;
 }
 
+/** Behind the largest reply there is room for one that is made ready ahead: where, and how much. */
+export const SPARE_AT: number = MAX_DATA_BYTES + 4096;
+export const SPARE_BYTES: number = 32 * 1024;
+
 export class Wire {
   /** A request of the largest size: header, arguments, data. */
   readonly input: Buffer = Buffer.from(new ArrayBuffer(MAX_DATA_BYTES + 4096));
-  readonly output: Buffer = Buffer.from(new ArrayBuffer(MAX_DATA_BYTES + 4096));
+  readonly output: Buffer = Buffer.from(new ArrayBuffer(SPARE_AT + SPARE_BYTES));
   /** The request and the reply as words. */
   readonly in: Uint32Array = new Uint32Array(this.input.buffer);
   readonly out: Uint32Array = new Uint32Array(this.output.buffer);
