@@ -1,5 +1,5 @@
 // The demo without a mount: the same overlay as a library, over layers in memory.
-import { diff, memoryLayer, Overlay, runSync, syncFs } from '@ovl/core';
+import { diff, memoryLayer, overlay, runSync, syncFs } from '@ovl/core';
 import { project } from './project.mjs';
 import { heading, say, shown } from './say.mjs';
 
@@ -8,7 +8,7 @@ const letters = { added: 'A', changed: 'C', deleted: 'D' };
 export async function inProcess() {
   const lower = memoryLayer({ from: tree(project) });
   const upper = memoryLayer();
-  const fs = syncFs(runSync(Overlay.open({ lower: [lower], upper })));
+  const fs = syncFs(overlay({ lower: [lower], upper }));
   heading('Work in it');
   step("fs.appendFileSync('/README.md', …)", () => fs.appendFileSync('/README.md', 'Now with an overlay below it.\n'));
   step("fs.mkdirSync('/dist'); fs.writeFileSync('/dist/greet.txt', …)", () => {

@@ -98,12 +98,11 @@ export interface ErrorContext {
 
 /** Thrown by every operation of every layer and face. `errno` is negative, as in Node. */
 export class FsError extends Error {
-  override readonly name: string = 'Error';
-  readonly code: ErrorCode;
   readonly errno: number;
-  readonly syscall: string | undefined;
-  readonly path: string | undefined;
-  readonly dest: string | undefined;
+  readonly code: ErrorCode;
+  declare readonly syscall?: string;
+  declare readonly path?: string;
+  declare readonly dest?: string;
 
   constructor(code: ErrorCode, context: ErrorContext = {}) {
     const { syscall, path, dest, cause } = context;
@@ -112,11 +111,11 @@ export class FsError extends Error {
     if (path !== undefined) message += ` '${path}'`;
     if (dest !== undefined) message += ` -> '${dest}'`;
     super(message, cause === undefined ? undefined : { cause });
-    this.code = code;
     this.errno = -table[code][0];
-    this.syscall = syscall;
-    this.path = path;
-    this.dest = dest;
+    this.code = code;
+    if (syscall !== undefined) this.syscall = syscall;
+    if (path !== undefined) this.path = path;
+    if (dest !== undefined) this.dest = dest;
   }
 }
 

@@ -32,11 +32,19 @@ export {
   S_ISVTX,
   type Time,
 } from './attributes.js';
+export type { ChangeListener, OverlayChange } from './changes.js';
 export { copyRange } from './copy-range.js';
 export type { Creation } from './create.js';
 export { deepCopyUp } from './deep-copy-up.js';
 export { type Change, diff, type DiffOptions } from './diff.js';
 export { codeOf, type ErrorCode, type ErrorContext, errnoOf, FsError, isFsError } from './errors.js';
+export type { FaceOptions } from './fs/context.js';
+export { callbackFs } from './fs/callback.js';
+export { Dirent } from './fs/dirent.js';
+export { promisesFs } from './fs/promises.js';
+export type { CallbackFs, PromisesFs, SyncFs } from './fs/signatures.js';
+export { BigIntStats, Stats } from './fs/stats.js';
+export { syncFs } from './fs/sync.js';
 export type { OpenFlags, OpenHandle } from './file.js';
 export type { XattrPrefix } from './format.js';
 export { inodeIndex } from './inode-index.js';
@@ -61,7 +69,7 @@ export type {
 export { metacopies, type MetacopyMode } from './metacopy.js';
 export { MemoryLayer, type MemoryLayerOptions, memoryLayer, MemoryObject, type MemoryTree } from './memory.js';
 export { byteLength, checkName, decodeName, encodeName, NAME_MAX, SYMLINK_MAX } from './names.js';
-export { type Entry, Overlay } from './overlay.js';
+export { type Entry, Overlay, overlay } from './overlay.js';
 export {
   applyOverride,
   escapeOverridden,
@@ -72,7 +80,6 @@ export {
   unescapeOverridden,
 } from './override.js';
 export { type OwnerMap, type OwnerMapOptions, type IdRange, ownerMap } from './owners.js';
-export { Dirent, type FileContent, promisesFs, type PromisesFs, Stats, syncFs, type SyncFs } from './paths.js';
 export type { DirectoryEntry } from './merge.js';
 export type { RenameFlag } from './rename.js';
 export { Revalidation } from './revalidation.js';

@@ -3,10 +3,11 @@
  * faces) talk to. It decides nothing. Every method is an operation to be run by `runSync` or `runAsync`.
  */
 import type { AttributeChange, Attributes, FileSystemStatistics } from './attributes.js';
+import type { ChangeListener, OverlayChange } from './changes.js';
 import { createObject, linkObject, type Creation } from './create.js';
 import { FsError } from './errors.js';
 import { allocate, fsync, openFile, type OpenFlags, type OpenHandle, read, release, seek, write } from './file.js';
-import { type Inode, type OverlayOptions, Stack } from './inode.js';
+import { type Dentry, type Inode, type OverlayOptions, Stack } from './inode.js';
 import type { AllocateMode } from './layer.js';
 import { getattr, lookup } from './lookup.js';
 import type { DirectoryEntry } from './merge.js';
@@ -14,7 +15,7 @@ import type { OwnerMap } from './owners.js';
 import { entryIno, openDirectory } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename, type RenameFlag } from './rename.js';
-import { type Mode, type Operation, wait } from './run.js';
+import { type Mode, type Operation, runAsync, wait } from './run.js';
 import { setattr } from './setattr.js';
 import { openRoot } from './super.js';
 import { findXattr, listxattr, removexattr, setxattr } from './xattrs.js';
@@ -30,6 +31,7 @@ export class Overlay<M extends Mode = Mode> {
   declare readonly mode: M;
   readonly root: Inode;
   readonly #stack: Stack;
+  readonly #listeners: Set<ChangeListener> = new Set();
 
   private constructor(stack: Stack, root: Inode) {
     this.#stack = stack;
@@ -40,6 +42,17 @@ export class Overlay<M extends Mode = Mode> {
   static *open<M extends Mode>(options: OverlayOptions<M>): Operation<Overlay<M>> {
     const stack = new Stack(options);
     return new Overlay<M>(stack, yield* openRoot(stack));
+  }
+
+  /** Tells `listener` of every change made through this overlay, once it is made. Returns what ends that. */
+  subscribe(listener: ChangeListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The same operation, told to those who subscribed. */
+  #told<T>(operation: Operation<T>, type: OverlayChange['type'], ...names: (Dentry | undefined)[]): Operation<T> {
+    return this.#listeners.size === 0 ? operation : tell(operation, this.#listeners, type, names);
   }
 
   /** The same operation with owners as users see them in its answer. */
@@ -100,7 +113,8 @@ export class Overlay<M extends Mode = Mode> {
 
   /** Changes attributes, copying up first. `clearSetId` drops set-id bits as a write by an unprivileged caller does. */
   setattr(inode: Inode, change: AttributeChange, clearSetId?: 'clear-set-id'): Operation<Attributes> {
-    return this.#shown(setattr(this.#stack, inode, this.#stored(change), clearSetId));
+    const operation = setattr(this.#stack, inode, this.#stored(change), clearSetId);
+    return this.#told(this.#shown(operation), 'change', inode.dentry);
   }
 
   *readlink(inode: Inode): Operation<string> {
@@ -110,29 +124,32 @@ export class Overlay<M extends Mode = Mode> {
 
   /** Makes an object of any type but adds no umask. Throws EEXIST. A 0:0 character device is EPERM, as in the kernel. */
   create(dir: Inode, name: string, object: Creation): Operation<Entry> {
-    return this.#shown(createObject(this.#stack, dir, name, this.#stored(object)));
+    const operation = createObject(this.#stack, dir, name, this.#stored(object));
+    return this.#told(this.#shown(operation), 'rename', { dir, name });
   }
 
   /** Gives a further name, or to what `createTmpfile` made its first. */
   link(inode: Inode, dir: Inode, name: string): Operation<Entry> {
-    return this.#shown(linkObject(this.#stack, inode, dir, name));
+    return this.#told(this.#shown(linkObject(this.#stack, inode, dir, name)), 'rename', { dir, name });
   }
 
   unlink(dir: Inode, name: string): Operation<void> {
-    return unlink(this.#stack, dir, name);
+    return this.#told(unlink(this.#stack, dir, name), 'rename', { dir, name });
   }
 
   rmdir(dir: Inode, name: string): Operation<void> {
-    return rmdir(this.#stack, dir, name);
+    return this.#told(rmdir(this.#stack, dir, name), 'rename', { dir, name });
   }
 
   /** Throws EXDEV where a directory's rename cannot be expressed in the upper's format. */
   rename(fromDir: Inode, fromName: string, toDir: Inode, toName: string, flag?: RenameFlag): Operation<void> {
-    return rename(this.#stack, fromDir, fromName, toDir, toName, flag);
+    const operation = rename(this.#stack, fromDir, fromName, toDir, toName, flag);
+    return this.#told(operation, 'rename', { dir: fromDir, name: fromName }, { dir: toDir, name: toName });
   }
 
   open(inode: Inode, flags: OpenFlags): Operation<OpenHandle> {
-    return openFile(this.#stack, inode, flags);
+    const operation = openFile(this.#stack, inode, flags);
+    return flags.truncate ? this.#told(operation, 'change', inode.dentry) : operation;
   }
 
   /** Whether a copy-up may yet move the file's data to another object than the one that is open. */
@@ -146,7 +163,7 @@ export class Overlay<M extends Mode = Mode> {
 
   /** With `append`, at the end of the file whatever `position` says. */
   write(handle: OpenHandle, buffer: Uint8Array, position: number): Operation<number> {
-    return write(this.#stack, handle, buffer, position);
+    return this.#told(write(this.#stack, handle, buffer, position), 'change', handle.inode.dentry);
   }
 
   seek(handle: OpenHandle, position: number, whence: 'data' | 'hole'): Operation<number> {
@@ -154,7 +171,7 @@ export class Overlay<M extends Mode = Mode> {
   }
 
   allocate(handle: OpenHandle, mode: AllocateMode, offset: number, length: number): Operation<void> {
-    return allocate(this.#stack, handle, mode, offset, length);
+    return this.#told(allocate(this.#stack, handle, mode, offset, length), 'change', handle.inode.dentry);
   }
 
   fsync(handle: OpenHandle, scope: 'data' | 'all'): Operation<void> {
@@ -187,11 +204,11 @@ export class Overlay<M extends Mode = Mode> {
   }
 
   setxattr(inode: Inode, name: string, value: Uint8Array, condition?: 'create' | 'replace'): Operation<void> {
-    return setxattr(this.#stack, inode, name, value, condition);
+    return this.#told(setxattr(this.#stack, inode, name, value, condition), 'change', inode.dentry);
   }
 
   removexattr(inode: Inode, name: string): Operation<void> {
-    return removexattr(this.#stack, inode, name);
+    return this.#told(removexattr(this.#stack, inode, name), 'change', inode.dentry);
   }
 
   listxattr(inode: Inode): Operation<string[]> {
@@ -222,4 +239,28 @@ function* show<T extends Entry | Attributes | undefined>(operation: Operation<T>
   const answer = yield* operation;
   if (answer !== undefined) owners.show('attributes' in answer ? answer.attributes : answer);
   return answer;
+}
+
+function* tell<T>(
+  operation: Operation<T>,
+  listeners: Iterable<ChangeListener>,
+  type: OverlayChange['type'],
+  names: readonly (Dentry | undefined)[],
+): Operation<T> {
+  const answer = yield* operation;
+  for (const at of names) if (at !== undefined) for (const listener of listeners) listener({ type, ...at });
+  return answer;
+}
+
+/**
+ * Opens an overlay of `lower` layers, topmost first, and `upper`, if it is to be written. Over synchronous layers it is there
+ * at once; with asynchronous ones, await it. Throws EINVAL for no layers, EOPNOTSUPP for a layer with a feature that is
+ * not understood.
+ */
+export function overlay(options: OverlayOptions<'sync'>): Overlay<'sync'>;
+export function overlay(options: OverlayOptions<'async'>): Overlay<'async'> | Promise<Overlay<'async'>>;
+export function overlay(options: OverlayOptions): Overlay | Promise<Overlay> {
+  const opening = Overlay.open(options);
+  const first = opening.next();
+  return first.done === true ? first.value : runAsync(opening, first);
 }

@@ -37,9 +37,12 @@ export function runSync<T>(operation: Operation<T>): T {
   throw misuse;
 }
 
-/** Runs an operation over any layers. Runs synchronously up to the first promise. */
-export async function runAsync<T>(operation: Operation<T>): Promise<T> {
-  let step = operation.next();
+/** Runs an operation over any layers, synchronously up to the first promise; `first` is what it yielded if it is begun. */
+export async function runAsync<T>(
+  operation: Operation<T>,
+  first: IteratorResult<PromiseLike<unknown>, T> = operation.next(),
+): Promise<T> {
+  let step = first;
   while (step.done !== true) {
     let value: unknown;
     try {

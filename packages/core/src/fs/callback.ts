@@ -1,0 +1,60 @@
+/** The callback face: wrong arguments are thrown, everything else reaches the callback later. */
+import type { Overlay } from '../overlay.js';
+import { type Mode, type Operation, runAsync } from '../run.js';
+import { isArgumentError } from './argument-error.js';
+import { toFunction } from './arguments.js';
+import { Context, type FaceOptions } from './context.js';
+import { faceOf, type Group } from './face.js';
+import * as pathFunctions from './path-functions.js';
+import { plainCodec } from './text.js';
+import type { CallbackFs } from './signatures.js';
+
+/** Functions that call back with an error or null, and their answer: those of `group`, by default the ones by path. */
+export function callbackFs<M extends Mode, G extends Group = typeof pathFunctions>(
+  overlay: Overlay<M>,
+  options?: FaceOptions,
+  group: G = pathFunctions as unknown as G,
+): CallbackFs<G> {
+  const fs = new Context(overlay as Overlay, 'callback', options);
+  const face = faceOf(fs, group, '', (operation, name, arity) => (...args) => {
+    const at = args.slice(0, arity + 1).findLastIndex((each) => typeof each === 'function');
+    if (at < 0) {
+      checkArguments(group[name] as Group[string], args);
+      toFunction(args[arity], name === 'opendir' ? 'callback' : 'cb');
+    }
+    const callback = args[at] as (...answer: unknown[]) => void;
+    const started = begin(operation(...args.slice(0, at)));
+    const later = (...answer: unknown[]): void => fs.defer(() => callback(...answer));
+    if (name === 'exists') void started.then(later);
+    else started.then((answer) => later(null, ...spread(answer)), later);
+  });
+  return face as CallbackFs<G>;
+}
+
+/** Throws what is wrong with the arguments, if anything; what comes after that has nothing to work on. */
+function checkArguments(operation: Group[string], args: unknown[]): void {
+  try {
+    (operation as (...args: unknown[]) => Operation<unknown>)(nowhere, ...args).next();
+  } catch (error) {
+    if (isArgumentError(error)) throw error;
+  }
+}
+
+const nowhere = { codec: plainCodec, isEncoding: () => true, descriptor: () => undefined } as unknown as Context;
+
+/** Runs an operation, as far as it gets at once now: so a wrong argument is the caller's exception. */
+function begin(operation: Operation<unknown>): Promise<unknown> {
+  try {
+    return runAsync(operation, operation.next());
+  } catch (error) {
+    if (isArgumentError(error)) throw error;
+    return Promise.reject(error);
+  }
+}
+
+/** Counts come with their buffer, as a further argument; nothing comes as no argument. */
+function spread(answer: unknown): unknown[] {
+  if (answer === undefined) return [];
+  if (typeof answer !== 'object' || answer === null) return [answer];
+  return 'bytesRead' in answer || 'bytesWritten' in answer ? Object.values(answer) : [answer];
+}

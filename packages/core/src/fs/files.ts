@@ -1,0 +1,196 @@
+/** Whole files: readFile, writeFile, appendFile, truncate, copyFile. */
+import { isDirectory, isRegular } from '../attributes.js';
+import { FsError } from '../errors.js';
+import type { Operation } from '../run.js';
+import { withCode, wrongType } from './argument-error.js';
+import {
+  bytesOf,
+  type Encoding,
+  type FlagsLike,
+  type ModeLike,
+  type OptionsLike,
+  type PathLike,
+  type SignalLike,
+  toBoolean,
+  toDescriptor,
+  toFlags,
+  toInteger,
+  toMode,
+  toOptions,
+  toPath,
+} from './arguments.js';
+import { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE, O_CREAT, O_WRONLY } from './constants.js';
+import { type Context, type Descriptor, named } from './context.js';
+import { closeDescriptor, ftruncate, openDescriptor, readFrom, syncOpen, writeTo } from './descriptors.js';
+import { existing, locate } from './walk.js';
+
+const CHUNK = 1 << 20;
+
+export interface ReadFileOptions {
+  /** Default: bytes. */
+  encoding?: Encoding | null | undefined;
+  /** Default "r". */
+  flag?: FlagsLike | undefined;
+  /** Ends it with an AbortError, where the face is an asynchronous one. */
+  signal?: SignalLike | undefined;
+}
+
+export interface WriteFileOptions extends ReadFileOptions {
+  /** Default 0o666, less the umask. */
+  mode?: ModeLike | undefined;
+  /** Waits until the content is durable. Default false. */
+  flush?: boolean | null | undefined;
+}
+
+/** What a file can be named by: a path, a descriptor's number, or what has one. */
+export type FileLike = PathLike | number;
+export type FileContent = string | ArrayBufferView;
+
+export function* readFile(
+  fs: Context,
+  path: FileLike,
+  options?: OptionsLike<ReadFileOptions>,
+): Operation<Uint8Array | string> {
+  const { encoding, flag, signal } = toOptions<ReadFileOptions>(options, fs.isEncoding);
+  const flags = toFlags(flag ?? 'r', 'flag');
+  const bytes = yield* withFile(fs, path, flags, 0o666, (file) => readAll(fs, file, signal));
+  if (!encoding || encoding === 'buffer') return fs.codec.wrap(bytes);
+  return fs.codec.decode(bytes, encoding);
+}
+
+/** From where the descriptor stands to the end. */
+function* readAll(fs: Context, file: Descriptor, signal: SignalLike | undefined): Operation<Uint8Array> {
+  const { size } = yield* fs.overlay.getattr(file.inode);
+  if (size > 2 ** 31 - 1) {
+    throw withCode(new RangeError(`File size (${size}) is greater than 2 GiB`), 'ERR_FS_FILE_TOO_LARGE');
+  }
+  // One byte more than the size tells the end from a file that grew since it was looked at.
+  let content = new Uint8Array(Math.max(0, size - file.position) + 1);
+  let length = 0;
+  for (;;) {
+    yield* checkAborted(fs, signal);
+    const got = yield* readFrom(fs, file, content.subarray(length), undefined);
+    length += got;
+    if (got === 0 || length < content.length) break;
+    const grown = new Uint8Array(content.length + CHUNK);
+    grown.set(content);
+    content = grown;
+  }
+  return content.subarray(0, length);
+}
+
+export function writeFile(
+  fs: Context,
+  path: FileLike,
+  data: FileContent,
+  options?: OptionsLike<WriteFileOptions>,
+): Operation<void> {
+  return writeBy(fs, path, data, options, 'w');
+}
+
+export function appendFile(
+  fs: Context,
+  path: FileLike,
+  data: FileContent,
+  options?: OptionsLike<WriteFileOptions>,
+): Operation<void> {
+  return writeBy(fs, path, data, options, 'a');
+}
+
+function* writeBy(
+  fs: Context,
+  path: FileLike,
+  data: FileContent,
+  options: OptionsLike<WriteFileOptions>,
+  usual: 'w' | 'a',
+): Operation<void> {
+  const { encoding, flag, mode, flush, signal } = toOptions<WriteFileOptions>(options, fs.isEncoding);
+  if (flush !== undefined && flush !== null) toBoolean(flush, 'options.flush');
+  const bytes = toContent(fs, data, encoding);
+  const flags = toFlags(flag || usual, 'flag');
+  yield* withFile(fs, path, flags, toMode(mode, 'mode', 0o666), function* (file) {
+    yield* checkAborted(fs, signal);
+    yield* writeTo(fs, file, bytes, undefined);
+    if (flush === true) yield* syncOpen(fs, file, 'all');
+  });
+}
+
+export function toContent(fs: Context, data: unknown, encoding: Encoding | null | undefined): Uint8Array {
+  if (typeof data === 'string') return fs.codec.encode(data, encoding || 'utf8');
+  if (ArrayBuffer.isView(data)) return bytesOf(data);
+  throw wrongType('data', 'of type string or an instance of Buffer, TypedArray, or DataView', data);
+}
+
+/** Opens a path and closes it again; a descriptor stays open. */
+function* withFile<T>(
+  fs: Context,
+  path: FileLike,
+  flags: number,
+  mode: number,
+  use: (file: Descriptor) => Operation<T>,
+): Operation<T> {
+  if (typeof path === 'number') return yield* use(fs.descriptor(toDescriptor(path), 'read'));
+  const file = yield* openDescriptor(fs, toPath(path), flags, mode);
+  try {
+    return yield* use(file);
+  } finally {
+    yield* closeDescriptor(fs, file);
+  }
+}
+
+/** Throws an AbortError once the signal is given. The caller gets a turn first, to give it. */
+export function* checkAborted(fs: Context, signal: SignalLike | undefined): Operation<void> {
+  if (signal === undefined || fs.kind === 'sync') return;
+  if (!signal.aborted) yield new Promise<void>((resolve) => fs.defer(resolve));
+  throwIfAborted(signal);
+}
+
+export function throwIfAborted(signal: SignalLike): void {
+  if (!signal.aborted) return;
+  const error = new Error('The operation was aborted', { cause: signal.reason });
+  error.name = 'AbortError';
+  throw withCode(error, 'ABORT_ERR');
+}
+
+export function* truncate(fs: Context, path: FileLike, len?: number | null): Operation<void> {
+  if (typeof path === 'number') return yield* ftruncate(fs, path, len);
+  const at = toPath(path);
+  const size = Math.max(0, toInteger(len === undefined ? 0 : len, 'len'));
+  const { inode, attributes } = yield* existing(fs, at, 'open');
+  if (isDirectory(attributes.mode)) throw new FsError('EISDIR', { syscall: 'open', path: at });
+  yield* named('open', at, fs.overlay.setattr(inode, { size }));
+}
+
+/** The content and the permission bits. A destination that is there keeps its owner. */
+export function* copyFile(fs: Context, src: PathLike, dest: PathLike, mode?: number | null): Operation<void> {
+  const from = toPath(src, 'src');
+  const to = toPath(dest, 'dest');
+  const flags = toInteger(mode ?? 0, 'mode', 0, 7);
+  yield* named('copyfile', from, copy(fs, from, to, flags), to);
+}
+
+function* copy(fs: Context, from: string, to: string, flags: number): Operation<void> {
+  if ((flags & COPYFILE_FICLONE_FORCE) !== 0) throw new FsError('ENOSYS');
+  const source = yield* openDescriptor(fs, from, 0, 0);
+  try {
+    const { mode } = yield* fs.overlay.getattr(source.inode);
+    if (!isRegular(mode)) throw new FsError(isDirectory(mode) ? 'EISDIR' : 'EINVAL');
+    const { entry } = yield* locate(fs, to, 'copyfile', 'follow');
+    if (entry !== undefined && (flags & COPYFILE_EXCL) !== 0) throw new FsError('EEXIST');
+    if (entry?.inode === source.inode) return;
+    const target = yield* openDescriptor(fs, to, O_WRONLY | O_CREAT, mode & 0o7777);
+    try {
+      yield* fs.overlay.setattr(target.inode, { size: 0, mode: mode & 0o7777 });
+      const buffer = new Uint8Array(CHUNK);
+      for (;;) {
+        const got = yield* readFrom(fs, source, buffer, undefined);
+        if (got === 0) return;
+        yield* writeTo(fs, target, buffer.subarray(0, got), undefined);
+      }
+    } finally {
+      yield* closeDescriptor(fs, target);
+    }
+  } finally {
+    yield* closeDescriptor(fs, source);
+  }
+}

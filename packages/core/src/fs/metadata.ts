@@ -1,0 +1,161 @@
+/** What objects look like and may do: stat, access, chmod, chown, utimes, statfs and their kin. */
+import { type AttributeChange, type Attributes, isDirectory } from '../attributes.js';
+import { FsError, isFsError } from '../errors.js';
+import type { Inode } from '../inode.js';
+import type { Operation } from '../run.js';
+import {
+  type ModeLike,
+  type PathLike,
+  type TimeLike,
+  toDescriptor,
+  toInteger,
+  toMode,
+  toPath,
+  toTime,
+} from './arguments.js';
+import { W_OK, X_OK } from './constants.js';
+import { type Context, named } from './context.js';
+import { bigIntStatFs, type BigIntStatFs, BigIntStats, type StatFs, statFs, Stats } from './stats.js';
+import { existing, type FinalLink } from './walk.js';
+
+export interface BigIntOption {
+  bigint?: boolean | undefined;
+}
+
+export interface StatOptions extends BigIntOption {
+  /** Synchronous face only: false answers undefined where there is nothing. */
+  throwIfNoEntry?: boolean | undefined;
+}
+
+export function stat(fs: Context, path: PathLike, options?: StatOptions): Operation<Stats | BigIntStats | undefined> {
+  return statBy(fs, path, options, 'stat', 'follow');
+}
+
+export function lstat(fs: Context, path: PathLike, options?: StatOptions): Operation<Stats | BigIntStats | undefined> {
+  return statBy(fs, path, options, 'lstat', 'nofollow');
+}
+
+function* statBy(
+  fs: Context,
+  path: PathLike,
+  options: StatOptions | undefined,
+  syscall: string,
+  final: FinalLink,
+): Operation<Stats | BigIntStats | undefined> {
+  const at = toPath(path);
+  try {
+    return shown((yield* existing(fs, at, syscall, final)).attributes, options);
+  } catch (error) {
+    const absent = fs.kind === 'sync' && options?.throwIfNoEntry === false && isFsError(error, 'ENOENT', 'ENOTDIR');
+    if (absent) return undefined;
+    throw error;
+  }
+}
+
+export function* fstat(fs: Context, fd: number, options?: BigIntOption): Operation<Stats | BigIntStats> {
+  const { inode } = fs.descriptor(toDescriptor(fd), 'fstat');
+  return shown(yield* fs.overlay.getattr(inode), options);
+}
+
+function shown(attributes: Attributes, options: BigIntOption | undefined): Stats | BigIntStats {
+  return options?.bigint === true ? new BigIntStats(attributes) : new Stats(attributes);
+}
+
+/** As for the superuser: what exists may be read and written, unless nothing can be; X_OK needs somebody's x. */
+export function* access(fs: Context, path: PathLike, mode?: number): Operation<void> {
+  const at = toPath(path);
+  const wanted = toInteger(mode ?? 0, 'mode', 0, 7);
+  const { attributes } = yield* existing(fs, at, 'access');
+  const refuse = (code: 'EROFS' | 'EACCES'): never => {
+    throw new FsError(code, { syscall: 'access', path: at });
+  };
+  if ((wanted & W_OK) !== 0 && !fs.overlay.writable) refuse('EROFS');
+  if ((wanted & X_OK) !== 0 && !isDirectory(attributes.mode) && (attributes.mode & 0o111) === 0) refuse('EACCES');
+}
+
+/** False for all that `stat` fails on, and for what is no path. */
+export function* exists(fs: Context, path: PathLike): Operation<boolean> {
+  try {
+    yield* existing(fs, toPath(path), 'access');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export function* statfs(fs: Context, path: PathLike, options?: BigIntOption): Operation<StatFs | BigIntStatFs> {
+  yield* existing(fs, toPath(path), 'statfs');
+  const statistics = yield* fs.overlay.statfs();
+  return options?.bigint === true ? bigIntStatFs(statistics) : statFs(statistics);
+}
+
+export function* chmod(fs: Context, path: PathLike, mode: ModeLike): Operation<void> {
+  const at = toPath(path);
+  yield* change(fs, at, 'chmod', 'follow', { mode: toMode(mode, 'mode') });
+}
+
+export function* chown(fs: Context, path: PathLike, uid: number, gid: number): Operation<void> {
+  const at = toPath(path);
+  yield* change(fs, at, 'chown', 'follow', owners(uid, gid));
+}
+
+export function* lchown(fs: Context, path: PathLike, uid: number, gid: number): Operation<void> {
+  const at = toPath(path);
+  yield* change(fs, at, 'lchown', 'nofollow', owners(uid, gid));
+}
+
+export function* utimes(fs: Context, path: PathLike, atime: TimeLike, mtime: TimeLike): Operation<void> {
+  const at = toPath(path);
+  yield* change(fs, at, 'utime', 'follow', times(atime, mtime));
+}
+
+export function* lutimes(fs: Context, path: PathLike, atime: TimeLike, mtime: TimeLike): Operation<void> {
+  const at = toPath(path);
+  yield* change(fs, at, 'lutime', 'nofollow', times(atime, mtime));
+}
+
+export function* fchmod(fs: Context, fd: number, mode: ModeLike): Operation<void> {
+  const at = toDescriptor(fd);
+  yield* changeOpen(fs, at, 'fchmod', { mode: toMode(mode, 'mode') });
+}
+
+export function* fchown(fs: Context, fd: number, uid: number, gid: number): Operation<void> {
+  const at = toDescriptor(fd);
+  yield* changeOpen(fs, at, 'fchown', owners(uid, gid));
+}
+
+export function* futimes(fs: Context, fd: number, atime: TimeLike, mtime: TimeLike): Operation<void> {
+  const at = toDescriptor(fd);
+  yield* changeOpen(fs, at, 'futime', times(atime, mtime));
+}
+
+function* change(
+  fs: Context,
+  path: string,
+  syscall: string,
+  final: FinalLink,
+  wanted: AttributeChange,
+): Operation<void> {
+  const { inode } = yield* existing(fs, path, syscall, final);
+  yield* named(syscall, path, apply(fs, inode, wanted));
+}
+
+function* changeOpen(fs: Context, fd: number, syscall: string, wanted: AttributeChange): Operation<void> {
+  yield* named(syscall, undefined, apply(fs, fs.descriptor(fd, syscall).inode, wanted));
+}
+
+function* apply(fs: Context, inode: Inode, wanted: AttributeChange): Operation<void> {
+  yield* fs.overlay.setattr(inode, wanted);
+}
+
+/** −1 leaves an owner as it is. */
+function owners(uid: number, gid: number): AttributeChange {
+  const wanted: AttributeChange = {};
+  if (toInteger(uid, 'uid', -1, 2 ** 32 - 1) !== -1) wanted.uid = uid;
+  if (toInteger(gid, 'gid', -1, 2 ** 32 - 1) !== -1) wanted.gid = gid;
+  return wanted;
+}
+
+function times(atime: TimeLike, mtime: TimeLike): AttributeChange {
+  return { atime: toTime(atime, 'atime'), mtime: toTime(mtime, 'mtime') };
+}

@@ -1,0 +1,26 @@
+/** The synchronous face. The types refuse an overlay with an asynchronous layer. */
+import type { Overlay } from '../overlay.js';
+import { runSync } from '../run.js';
+import { Context, type FaceOptions } from './context.js';
+import { faceOf, type Group } from './face.js';
+import * as pathFunctions from './path-functions.js';
+import type { SyncFs } from './signatures.js';
+
+/** Functions ending in `Sync`: those of `group`, by default the ones by path that most programs need. */
+export function syncFs<G extends Group = typeof pathFunctions>(
+  overlay: Overlay<'sync'>,
+  options?: FaceOptions,
+  group: G = pathFunctions as unknown as G,
+): SyncFs<G> {
+  const bind = faceOf(new Context(overlay, 'sync', options), group, 'Sync', (operation) => (...args) => {
+    const answer = runSync(operation(...args));
+    return typeof answer === 'object' && answer !== null ? counted(answer) : answer;
+  });
+  return bind as SyncFs<G>;
+}
+
+/** The synchronous functions answer with the number alone. */
+function counted(answer: object): unknown {
+  if ('bytesRead' in answer) return answer.bytesRead;
+  return 'bytesWritten' in answer ? answer.bytesWritten : answer;
+}

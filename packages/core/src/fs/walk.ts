@@ -1,0 +1,89 @@
+/** From a path to an inode: "." and "..", symbolic links, trailing slashes, as POSIX's pathname resolution says. */
+import { isDirectory, isSymlink } from '../attributes.js';
+import { type ErrorCode, FsError } from '../errors.js';
+import type { Inode } from '../inode.js';
+import type { Entry } from '../overlay.js';
+import type { Operation } from '../run.js';
+import { type Context, named } from './context.js';
+
+/** As in Linux: this many symbolic links in one path are ELOOP. */
+const SYMLINKS_MAX = 40;
+const PATH_MAX = 4096;
+
+export interface Located {
+  dir: Inode;
+  name: string;
+  entry: Entry | undefined;
+  /** What the path ends in: a name that can be given and taken, or one that stands for a directory already there. */
+  last: 'name' | 'dot' | 'dotdot' | 'root';
+  /** Whether a "/" follows, which asks for a directory. */
+  slash: boolean;
+}
+
+export type FinalLink = 'follow' | 'nofollow';
+
+/** Walks a path. The root is its own directory under the name "". A missing last name is no error here. */
+export function* locate(fs: Context, path: string, syscall: string, final: FinalLink): Operation<Located> {
+  const { overlay } = fs;
+  const fail = (code: ErrorCode): never => {
+    throw new FsError(code, { syscall, path });
+  };
+  if (path === '') fail('ENOENT');
+  if (path.length >= PATH_MAX) fail('ENAMETOOLONG');
+  let rest = split(fs.absolute(path));
+  const slash = path.endsWith('/');
+  const trail: Inode[] = [overlay.root];
+  let links = 0;
+  let last: Located['last'] = path.endsWith('/.') || path === '.' ? 'dot' : 'root';
+  for (let i = 0; i < rest.length; i++) {
+    const name = rest[i] as string;
+    const isLast = i + 1 === rest.length;
+    if (name === '..') {
+      if (trail.length > 1) trail.pop();
+      if (isLast) last = 'dotdot';
+      continue;
+    }
+    const dir = trail[trail.length - 1] as Inode;
+    fs.hold(dir);
+    const entry = yield* named(syscall, path, overlay.lookup(dir, name));
+    if (entry !== undefined) fs.hold(entry.inode);
+    const isFinal = isLast && last !== 'dot';
+    if (entry === undefined) return isFinal ? { dir, name, entry, last: 'name', slash } : fail('ENOENT');
+    const { mode } = entry.attributes;
+    if (isSymlink(mode) && (!isLast || slash || final === 'follow')) {
+      if (++links > SYMLINKS_MAX) fail('ELOOP');
+      const target = yield* overlay.readlink(entry.inode);
+      if (target.startsWith('/')) trail.length = 1;
+      rest = [...split(target), ...rest.slice(i + 1)];
+      i = -1;
+      continue;
+    }
+    if (isFinal) {
+      if (slash && !isDirectory(mode)) fail('ENOTDIR');
+      return { dir, name, entry, last: 'name', slash };
+    }
+    if (!isDirectory(mode)) fail('ENOTDIR');
+    trail.push(entry.inode);
+  }
+  const inode = trail[trail.length - 1] as Inode;
+  const attributes = yield* overlay.getattr(inode);
+  return { dir: inode.dentry?.dir ?? inode, name: inode.dentry?.name ?? '', entry: { inode, attributes }, last, slash };
+}
+
+/** The object at a path. Throws ENOENT where there is none. */
+export function* existing(fs: Context, path: string, syscall: string, final: FinalLink = 'follow'): Operation<Entry> {
+  const { entry } = yield* locate(fs, path, syscall, final);
+  if (entry === undefined) throw new FsError('ENOENT', { syscall, path });
+  return entry;
+}
+
+/** Where an object is now, from the root. Throws ENOENT for one without a name. */
+export function pathOf(dir: Inode, name: string): string {
+  let path = name;
+  for (let at = dir; at.dentry !== undefined; at = at.dentry.dir) path = `${at.dentry.name}/${path}`;
+  return `/${path}`;
+}
+
+function split(path: string): string[] {
+  return path.split('/').filter((name) => name !== '' && name !== '.');
+}
