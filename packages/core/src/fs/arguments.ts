@@ -91,7 +91,7 @@ export function toTime(value: unknown, name: string): Time {
   let seconds = typeof value === 'string' && +value === Number.parseFloat(value) ? +value : value;
   if (value instanceof Date) seconds = value.getTime() / 1000;
   if (typeof seconds !== 'number' || !Number.isFinite(seconds)) {
-    throw wrongType(name, 'an instance of Date or Time in seconds', value);
+    throw wrongType(name, 'an instance of Date or an Time in seconds', value);
   }
   const sec = Math.floor(seconds);
   // libuv counts in microseconds, cut off.

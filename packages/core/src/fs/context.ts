@@ -74,6 +74,7 @@ export class Context {
     try {
       return yield* operation(call);
     } finally {
+      call.held = undefined; // an open directory may use the context further
       for (const inode of held) this.overlay.forget(inode);
     }
   }

@@ -35,13 +35,12 @@ export function* cp(fs: Context, source: PathLike, destination: PathLike, option
   const chosen = checked(options);
   const src = toPath(source, 'src');
   const dest = toPath(destination, 'dest');
-  const target = yield* checkPaths(fs, src, dest, chosen);
-  const from = yield* look(fs, src, 'stat');
+  const { from, to } = yield* checkPaths(fs, src, dest, chosen);
   for (let at = parentOf(fs, dest); at !== '/'; at = parentOf(fs, at)) {
     const above = yield* look(fs, at, 'stat');
-    if (from !== undefined && above?.inode === from.inode) throw intoItself(src, dest);
+    if (above?.inode === from.inode) throw intoItself(src, dest);
   }
-  yield* copy(fs, src, dest, target, chosen);
+  yield* copy(fs, src, dest, to, chosen);
 }
 
 function checked(options: CpOptions | undefined): CpOptions {
@@ -59,8 +58,13 @@ function checked(options: CpOptions | undefined): CpOptions {
   return options;
 }
 
-/** Whether `src` may be copied to `dest`; answers what is there. */
-function* checkPaths(fs: Context, src: string, dest: string, options: CpOptions): Operation<Entry | undefined> {
+/** Whether `src` may be copied to `dest`; answers what is at both. */
+function* checkPaths(
+  fs: Context,
+  src: string,
+  dest: string,
+  options: CpOptions,
+): Operation<{ from: Entry; to: Entry | undefined }> {
   const syscall = options.dereference === true ? 'stat' : 'lstat';
   const from = yield* must(fs, src, syscall);
   const to = yield* look(fs, dest, syscall);
@@ -76,7 +80,7 @@ function* checkPaths(fs: Context, src: string, dest: string, options: CpOptions)
     }
   }
   if (isDir && isBelow(fs, src, dest)) throw intoItself(src, dest);
-  return to;
+  return { from, to };
 }
 
 function* copy(fs: Context, src: string, dest: string, to: Entry | undefined, options: CpOptions): Operation<void> {
@@ -110,7 +114,7 @@ function* copyDirectory(
 ): Operation<void> {
   if (options.recursive !== true) {
     const message = `${src} is a directory (not copied)`;
-    throw systemError('ERR_FS_EISDIR', 'Path is a directory', 'EISDIR', 21, message, 'cp', src);
+    throw systemError('ERR_FS_EISDIR', 'Path is a directory', 'EISDIR', 22, message, 'cp', src);
   }
   if (to === undefined) yield* mkdir(fs, dest);
   for (const { name } of yield* entriesOf(fs, src, 'opendir')) {
@@ -118,7 +122,7 @@ function* copyDirectory(
       string,
       string,
     ];
-    yield* copy(fs, from, into, yield* checkPaths(fs, from, into, options), options);
+    yield* copy(fs, from, into, (yield* checkPaths(fs, from, into, options)).to, options);
   }
   if (to === undefined) yield* setattr(fs, dest, { mode: mode & 0o7777 });
 }

@@ -131,7 +131,9 @@ export function* writeTo(
     if (written === 0) throw new FsError('ENOSPC', { syscall: 'write' });
     done += written;
   }
-  if (position === undefined) descriptor.position += bytes.length;
+  if (position !== undefined) return bytes.length;
+  if (!handle.flags.append) descriptor.position += bytes.length;
+  else if (descriptor.canRead) descriptor.position = (yield* fs.overlay.getattr(descriptor.inode)).size;
   return bytes.length;
 }
 
@@ -268,6 +270,7 @@ export function* writev<B extends ArrayBufferView>(
 ): Operation<{ bytesWritten: number; buffers: readonly B[] }> {
   const number = toDescriptor(fd);
   const bytes = joined(toViews(buffers));
+  if (buffers.length === 0) return { bytesWritten: 0, buffers };
   const descriptor = fs.descriptor(number, 'write');
   const start = typeof position === 'number' ? position : undefined;
   return { bytesWritten: yield* writeTo(fs, descriptor, bytes, start), buffers };

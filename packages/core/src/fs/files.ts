@@ -12,7 +12,6 @@ import {
   type PathLike,
   type SignalLike,
   toBoolean,
-  toDescriptor,
   toFlags,
   toInteger,
   toMode,
@@ -121,6 +120,11 @@ export function toContent(fs: Context, data: unknown, encoding: Encoding | null 
   throw wrongType('data', 'of type string or an instance of Buffer, TypedArray, or DataView', data);
 }
 
+/** Whether a number names an open file; any other stands for no path. */
+export function isDescriptor(path: FileLike): path is number {
+  return typeof path === 'number' && Number.isInteger(path) && path >= 0 && path < 2 ** 32;
+}
+
 /** Opens a path and closes it again; a descriptor stays open. */
 function* withFile<T>(
   fs: Context,
@@ -129,7 +133,7 @@ function* withFile<T>(
   mode: number,
   use: (file: Descriptor) => Operation<T>,
 ): Operation<T> {
-  if (typeof path === 'number') return yield* use(fs.descriptor(toDescriptor(path), 'read'));
+  if (isDescriptor(path)) return yield* use(fs.descriptor(path, 'read'));
   const file = yield* openDescriptor(fs, toPath(path), flags, mode);
   try {
     return yield* use(file);

@@ -106,12 +106,12 @@ export function* lchown(fs: Context, path: PathLike, uid: number, gid: number): 
 
 export function* utimes(fs: Context, path: PathLike, atime: TimeLike, mtime: TimeLike): Operation<void> {
   const at = toPath(path);
-  yield* change(fs, at, 'utime', 'follow', times(atime, mtime));
+  yield* change(fs, at, 'utime', 'follow', times(atime, mtime, 'time'));
 }
 
 export function* lutimes(fs: Context, path: PathLike, atime: TimeLike, mtime: TimeLike): Operation<void> {
   const at = toPath(path);
-  yield* change(fs, at, 'lutime', 'nofollow', times(atime, mtime));
+  yield* change(fs, at, 'lutime', 'nofollow', times(atime, mtime, 'time'));
 }
 
 export function* fchmod(fs: Context, fd: number, mode: ModeLike): Operation<void> {
@@ -156,6 +156,7 @@ function owners(uid: number, gid: number): AttributeChange {
   return wanted;
 }
 
-function times(atime: TimeLike, mtime: TimeLike): AttributeChange {
-  return { atime: toTime(atime, 'atime'), mtime: toTime(mtime, 'mtime') };
+/** Node calls both by one name where there is a path. */
+function times(atime: TimeLike, mtime: TimeLike, name?: 'time'): AttributeChange {
+  return { atime: toTime(atime, name ?? 'atime'), mtime: toTime(mtime, name ?? 'mtime') };
 }

@@ -1,6 +1,6 @@
 /** Content that comes in pieces: what generators, streams and arrays give, written as it comes. */
 import { isThenable, type Operation } from '../run.js';
-import { type OptionsLike, toDescriptor, toFlags, toMode, toOptions, toPath } from './arguments.js';
+import { type OptionsLike, toFlags, toMode, toOptions, toPath } from './arguments.js';
 import type { Context } from './context.js';
 import { closeDescriptor, openDescriptor, syncOpen, writeTo } from './descriptors.js';
 import {
@@ -8,6 +8,7 @@ import {
   checkAborted,
   type FileContent,
   type FileLike,
+  isDescriptor,
   toContent,
   writeFile,
   type WriteFileOptions,
@@ -31,9 +32,9 @@ export function* writePieces(
   }
   const { encoding, flag, mode, flush, signal } = toOptions<WriteFileOptions>(options, fs.isEncoding);
   const flags = toFlags(flag || usual, 'flag');
-  const isOpen = typeof path === 'number';
+  const isOpen = isDescriptor(path);
   const file = isOpen
-    ? fs.descriptor(toDescriptor(path), 'write')
+    ? fs.descriptor(path, 'write')
     : yield* openDescriptor(fs, toPath(path), flags, toMode(mode, 'mode', 0o666));
   try {
     for (;;) {

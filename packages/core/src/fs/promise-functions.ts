@@ -1,7 +1,7 @@
 /** What `fs.promises` has in place of the functions of the other faces: handles for descriptors, data that comes in pieces. */
 import type { Operation } from '../run.js';
 import { argumentError } from './argument-error.js';
-import { type ModeLike, type OptionsLike, type PathLike, toOptions } from './arguments.js';
+import { type ModeLike, type OptionsLike, type PathLike, toOptions, toPath } from './arguments.js';
 import type { Context } from './context.js';
 import { FileHandle } from './file-handle.js';
 import { checkAborted, readFile as readAll, type ReadFileOptions, type WriteFileOptions } from './files.js';
@@ -14,7 +14,7 @@ export function* readFile(
   path: FileOrHandle,
   options?: OptionsLike<ReadFileOptions>,
 ): Operation<Uint8Array | string> {
-  if (!(path instanceof FileHandle)) return yield* readAll(fs, path, options);
+  if (!(path instanceof FileHandle)) return yield* readAll(fs, toPath(path), options);
   const { signal } = toOptions<ReadFileOptions>(options, fs.isEncoding);
   yield* checkAborted(fs, signal);
   return (yield path.readFile(options)) as Uint8Array | string;
@@ -27,7 +27,7 @@ export function* writeFile(
   options?: OptionsLike<WriteFileOptions>,
 ): Operation<void> {
   if (path instanceof FileHandle) yield path.writeFile(data, options);
-  else yield* writePieces(fs, path, data, options, 'w');
+  else yield* writePieces(fs, toPath(path), data, options, 'w');
 }
 
 export function* appendFile(
@@ -37,7 +37,7 @@ export function* appendFile(
   options?: OptionsLike<WriteFileOptions>,
 ): Operation<void> {
   if (path instanceof FileHandle) yield path.appendFile(data, options);
-  else yield* writePieces(fs, path, data, options, 'a');
+  else yield* writePieces(fs, toPath(path), data, options, 'a');
 }
 
 /** Symbolic links have no mode of their own on Linux. */
