@@ -10,13 +10,15 @@ import { plainCodec } from './text.js';
 import type { CallbackFs } from './signatures.js';
 
 /** Functions that call back with an error or null, and their answer: those of `group`, by default the ones by path. */
-export function callbackFs<M extends Mode, G extends Group = typeof pathFunctions>(
-  overlay: Overlay<M>,
-  options?: FaceOptions,
-  group: G = pathFunctions as unknown as G,
-): CallbackFs<G> {
-  const fs = new Context(overlay as Overlay, 'callback', options);
-  const face = faceOf(fs, group, '', (operation, name, arity) => (...args) => {
+export function callbackFs<G extends Group>(
+  overlay: Overlay<Mode>,
+  options: FaceOptions | undefined,
+  group: G,
+): CallbackFs<G>;
+export function callbackFs(overlay: Overlay<Mode>, options?: FaceOptions): CallbackFs;
+export function callbackFs(overlay: Overlay<Mode>, options?: FaceOptions, group: Group = pathFunctions): object {
+  const fs = new Context(overlay, 'callback', options);
+  return faceOf(fs, group, '', (operation, name, arity) => (...args) => {
     const at = args.slice(0, arity + 1).findLastIndex((each) => typeof each === 'function');
     if (at < 0) {
       checkArguments(group[name] as Group[string], args);
@@ -28,7 +30,6 @@ export function callbackFs<M extends Mode, G extends Group = typeof pathFunction
     if (name === 'exists') void started.then(later);
     else started.then((answer) => later(null, ...spread(answer)), later);
   });
-  return face as CallbackFs<G>;
 }
 
 /** Throws what is wrong with the arguments, if anything; what comes after that has nothing to work on. */

@@ -40,11 +40,14 @@ export function* readdir(
 export function* entriesOf(fs: Context, path: string, syscall: string): Operation<{ name: string; type: number }[]> {
   const { inode, attributes } = yield* existing(fs, path, syscall);
   if (!isDirectory(attributes.mode)) throw new FsError('ENOTDIR', { syscall, path });
-  const entries = yield* named(syscall, path, fs.overlay.readdir(inode));
-  for (const entry of entries) {
-    if (entry.type !== DT_UNKNOWN) continue;
-    const found = yield* named(syscall, path, fs.overlay.lookup(inode, entry.name));
-    if (found !== undefined) entry.type = (found.attributes.mode & S_IFMT) >>> 12;
+  const entries: { name: string; type: number }[] = [];
+  for (const { name, type } of yield* named(syscall, path, fs.overlay.readdir(inode))) {
+    let known = type;
+    if (type === DT_UNKNOWN) {
+      const found = yield* named(syscall, path, fs.overlay.lookup(inode, name));
+      if (found !== undefined) known = (found.attributes.mode & S_IFMT) >>> 12;
+    }
+    entries.push({ name, type: known });
   }
   return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
 }

@@ -7,12 +7,14 @@ import * as pathFunctions from './path-functions.js';
 import type { PromisesFs } from './signatures.js';
 
 /** Functions that return promises, over any layers: those of `group`, by default the ones by path. */
-export function promisesFs<M extends Mode, G extends Group = typeof pathFunctions>(
-  overlay: Overlay<M>,
-  options?: FaceOptions,
-  group: G = pathFunctions as unknown as G,
-): PromisesFs<G> {
-  const fs = new Context(overlay as Overlay, 'promises', options);
+export function promisesFs<G extends Group>(
+  overlay: Overlay<Mode>,
+  options: FaceOptions | undefined,
+  group: G,
+): PromisesFs<G>;
+export function promisesFs(overlay: Overlay<Mode>, options?: FaceOptions): PromisesFs;
+export function promisesFs(overlay: Overlay<Mode>, options?: FaceOptions, group: Group = pathFunctions): object {
+  const fs = new Context(overlay, 'promises', options);
   return faceOf(
     fs,
     group,
@@ -20,5 +22,5 @@ export function promisesFs<M extends Mode, G extends Group = typeof pathFunction
     (operation) =>
       (...args) =>
         runAsync(operation(...args)),
-  ) as PromisesFs<G>;
+  );
 }

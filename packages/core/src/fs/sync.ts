@@ -7,16 +7,17 @@ import * as pathFunctions from './path-functions.js';
 import type { SyncFs } from './signatures.js';
 
 /** Functions ending in `Sync`: those of `group`, by default the ones by path that most programs need. */
-export function syncFs<G extends Group = typeof pathFunctions>(
+export function syncFs<G extends Group>(
   overlay: Overlay<'sync'>,
-  options?: FaceOptions,
-  group: G = pathFunctions as unknown as G,
-): SyncFs<G> {
-  const bind = faceOf(new Context(overlay, 'sync', options), group, 'Sync', (operation) => (...args) => {
+  options: FaceOptions | undefined,
+  group: G,
+): SyncFs<G>;
+export function syncFs(overlay: Overlay<'sync'>, options?: FaceOptions): SyncFs;
+export function syncFs(overlay: Overlay<'sync'>, options?: FaceOptions, group: Group = pathFunctions): object {
+  return faceOf(new Context(overlay, 'sync', options), group, 'Sync', (operation) => (...args) => {
     const answer = runSync(operation(...args));
     return typeof answer === 'object' && answer !== null ? counted(answer) : answer;
   });
-  return bind as SyncFs<G>;
 }
 
 /** The synchronous functions answer with the number alone. */
