@@ -1,6 +1,6 @@
 /**
- * Copy-up: makes an object of a lower layer the upper's own (overlayfs: copy_up.c). The copy is complete, durable and
- * dressed before it gets its name, so that a crash leaves the old view or the whole file, and the layers below are only
+ * Copy-up: makes an object of a lower layer the upper's own (overlayfs: copy_up.c). The copy is complete, dressed and
+ * durable no later than its name, so that a crash leaves the old view or the whole file, and the layers below are only
  * read.
  */
 import { type Attributes, isDirectory, isRegular, isSymlink, S_IFDIR, S_IFREG } from './attributes.js';
@@ -181,7 +181,7 @@ function* copyData(
   return mark === undefined ? undefined : { data, mark };
 }
 
-/** Copies the first `length` bytes and makes them durable. */
+/** Copies the first `length` bytes, so that they are durable no later than what comes next. */
 export function* copyBytes(stack: Stack, source: Real, target: LayerNode, length: number): Operation<void> {
   const upper = stack.writable();
   const from = yield* wait(stack.layer(source.layer).open(source.node));
@@ -190,7 +190,8 @@ export function* copyBytes(stack: Stack, source: Real, target: LayerNode, length
     try {
       const copied = upper.copyData !== undefined && (yield* wait(upper.copyData(from, to, length)));
       if (!copied) yield* copySegments(upper, target, from, to, length);
-      if (stack.fsync !== 'volatile') yield* wait(to.fsync('data'));
+      if (stack.fsync === 'auto' && to.order !== undefined) yield* wait(to.order());
+      else if (stack.fsync !== 'volatile') yield* wait(to.fsync('data'));
     } finally {
       yield* wait(to.close());
     }

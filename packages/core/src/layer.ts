@@ -59,6 +59,11 @@ export interface UpperFile<M extends Mode = Mode> extends LayerFile<M> {
   allocate(mode: AllocateMode, offset: number, length: number): Answer<M, void>;
   /** Resolves when data (and with "all" also metadata) written before is durable. */
   fsync(scope: 'data' | 'all'): Answer<M, void>;
+  /**
+   * Sees to it that data written before is durable no later than any change of names or attributes that follows, which may
+   * cost much less than making it durable now. Left out where that is not known.
+   */
+  order?(): Answer<M, void>;
 }
 
 /** Identifies an object of a file system across mounts: what an `origin` attribute records. */

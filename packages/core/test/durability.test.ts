@@ -3,7 +3,7 @@ import { memoryLayer, Overlay, runSync, syncFs } from '@ovl/core';
 import { expect, test } from 'vitest';
 
 /** The syncs and commits of an upper layer, in order. */
-function copyingUp(fsync: 'auto' | 'strict' | 'volatile' | undefined): string[] {
+function copyingUp(fsync: 'auto' | 'strict' | 'volatile' | undefined, keepsOrder?: 'keeps-order'): string[] {
   const log: string[] = [];
   const upper = memoryLayer();
   const open = upper.openWritable.bind(upper);
@@ -11,6 +11,7 @@ function copyingUp(fsync: 'auto' | 'strict' | 'volatile' | undefined): string[] 
   upper.open = upper.openWritable = (node) => {
     const file = open(node);
     file.fsync = (scope) => void log.push(`file ${scope}`);
+    if (keepsOrder) Object.assign(file, { order: () => void log.push('file order') });
     return file;
   };
   upper.fsyncdir = () => void log.push('directory');
@@ -33,4 +34,10 @@ test.each([
   ['volatile', ['commit', 'commit', 'commit']],
 ] as const)('%s', (fsync, expected) => {
   expect(copyingUp(fsync)).toEqual(expected);
+});
+
+test('what keeps an order by itself is not told to flush, unless more is asked for', () => {
+  expect(copyingUp('auto', 'keeps-order')).toEqual(['commit', 'file order', 'commit', 'commit']);
+  expect(copyingUp('strict', 'keeps-order')).not.toContain('file order');
+  expect(copyingUp('volatile', 'keeps-order')).not.toContain('file order');
 });

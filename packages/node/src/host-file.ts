@@ -4,6 +4,7 @@
  */
 import { type AllocateMode, FsError, type LayerFile, type UpperFile, type VerityDigest } from '@ovl/core';
 import { fixedBuffer } from './libc.js';
+import type { WriteOrder } from './write-order.js';
 import {
   SEEK_DATA,
   SEEK_HOLE,
@@ -21,14 +22,18 @@ import {
   pread,
   pwrite,
   statxFd,
+  writeBack,
 } from './syscalls.js';
 
 export class HostFile implements UpperFile<'sync'> {
   readonly fd: number;
+  readonly order?: () => void;
   #open = true;
 
-  constructor(fd: number) {
+  /** `order` is its file system's, see `UpperFile.order`. */
+  constructor(fd: number, order: WriteOrder = 'none') {
     this.fd = fd;
+    if (order === 'journal') this.order = () => writeBack(fd);
   }
 
   read(buffer: Uint8Array, position: number): number {
@@ -104,7 +109,8 @@ export function copyRange(
 }
 
 function copyRanges(from: number, to: number, length: number): boolean {
-  for (let at = 0; at < length; ) {
+  let at = 0;
+  while (at < length) {
     const start = lseekOrErrno(from, at, SEEK_DATA);
     if (start === -ENXIO || start >= length) break; // a hole up to the end
     if (start < 0) return false;
@@ -121,6 +127,6 @@ function copyRanges(from: number, to: number, length: number): boolean {
       at += copied;
     }
   }
-  ftruncate(to, length);
+  if (at < length) ftruncate(to, length); // a hole at the end
   return true;
 }

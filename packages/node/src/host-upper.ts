@@ -51,6 +51,7 @@ import {
   utimensat,
 } from './syscalls.js';
 import { type GuardedDirectory, checkKernelMounts, checkPlacement, lock } from './upper-guard.js';
+import { type WriteOrder, writeOrderOf } from './write-order.js';
 import { closeBesideWork, openBesideWork, WorkDirectory } from './work-dir.js';
 
 export interface HostUpperOptions {
@@ -117,6 +118,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   readonly #gid: number = process.getegid?.() ?? 0;
   readonly #umask: number = process.umask();
   readonly #staging: Surroundings;
+  readonly #order: WriteOrder;
   #index: HostNode | undefined;
   /** The file made last, still open: whoever makes one mostly writes it next, and may no longer be allowed to (0444). */
   #fresh: { node: HostNode; fd: number } | undefined;
@@ -135,6 +137,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     this.xattrPrefix = prefix;
     this.#owners = owners;
     this.#staging = this.#surroundings(work.node);
+    this.#order = writeOrderOf(upper.fd);
   }
 
   stage(object: NewObject): Found {
@@ -334,9 +337,9 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     if (this.#fresh?.node === node) {
       const { fd } = this.#fresh;
       this.#fresh = undefined;
-      return new HostFile(fd);
+      return new HostFile(fd, this.#order);
     }
-    return new HostFile(this.#openOwn(hostNode(node), O_RDWR));
+    return new HostFile(this.#openOwn(hostNode(node), O_RDWR), this.#order);
   }
 
   #openOwn(node: HostNode, access: number): number {

@@ -18,6 +18,8 @@ export interface Mount {
   source: string;
   /** Whether it shows other owners than its file system stores (mount_setattr(2)). */
   idmapped: boolean;
+  /** The file system's own options, as opposed to the mount's. */
+  superOptions: string[];
 }
 
 /** `text` holds the file's bytes as latin1. Lines that make no sense are left out. */
@@ -28,7 +30,7 @@ export function parseMountinfo(text: string): Mount[] {
     const separator = fields.indexOf('-', 6); // after any number of optional fields
     if (separator < 0) continue;
     const [id = '', , device = '', root = '', mountpoint = '', options = ''] = fields;
-    const [fstype = '', source = ''] = fields.slice(separator + 1);
+    const [fstype = '', source = '', superOptions = ''] = fields.slice(separator + 1);
     mounts.push({
       id: Number(id),
       device,
@@ -38,6 +40,7 @@ export function parseMountinfo(text: string): Mount[] {
       fstype,
       source: unescape(source),
       idmapped: options.split(',').includes('idmapped'),
+      superOptions: superOptions.split(','),
     });
   }
   return mounts;

@@ -269,6 +269,7 @@ export function fdatasync(fd: number): void {
 }
 
 const SYNC_FILE_RANGE_WAIT_BEFORE = 1;
+const SYNC_FILE_RANGE_WRITE_AND_WAIT = 7;
 
 /**
  * Throws what writing back the file's data has failed with since it was opened, without writing or waiting for anything:
@@ -276,6 +277,11 @@ const SYNC_FILE_RANGE_WAIT_BEFORE = 1;
  */
 export function checkWriteback(fd: number): void {
   checked(c.syncFileRange(fd, 2 ** 62, 4096, SYNC_FILE_RANGE_WAIT_BEFORE), 'sync_file_range');
+}
+
+/** Writes a file's data back and waits for it; neither commits the journal nor flushes the device's cache. */
+export function writeBack(fd: number): void {
+  checked(c.syncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE_AND_WAIT), 'sync_file_range');
 }
 
 /** `fd` may be anything on the file system but an O_PATH descriptor. */

@@ -26,6 +26,7 @@ test('fields, escapes, optional fields', () => {
     fstype: 'fuse.ovl',
     source: 'ovl',
     idmapped: false,
+    superOptions: ['rw', 'user_id=0'],
   });
   expect(mounts[3]?.root).toBe('/srv/data');
   expect(mounts[4]).toMatchObject({ mountpoint: '/café', source: 'me@host:/with blank' });
