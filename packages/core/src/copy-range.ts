@@ -38,5 +38,6 @@ function* copyWithin(
 ): Operation<number | undefined> {
   const { upper } = stack;
   if (upper?.copyRange === undefined || to.writable === undefined || to.flags.append) return undefined;
-  return yield* wait(upper.copyRange(yield* current(stack, from), fromPosition, to.writable, toPosition, length));
+  const target = to.inode.pending ?? to.writable;
+  return yield* wait(upper.copyRange(yield* current(stack, from), fromPosition, target, toPosition, length));
 }

@@ -6,7 +6,7 @@
 import { type Attributes, isDirectory, isRegular, isSymlink, S_IFDIR, S_IFREG } from './attributes.js';
 import { FsError, isFsError } from './errors.js';
 import { encodeOrigin, isPrivateXattr, xattrText } from './format.js';
-import type { Inode, Metacopies, Real, Stack } from './inode.js';
+import { type Inode, type Metacopies, type PendingData, type Real, settle, type Stack } from './inode.js';
 import type { LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from './layer.js';
 import { maybe, type Operation, wait } from './run.js';
 
@@ -39,6 +39,7 @@ export function* copyUp(stack: Stack, inode: Inode, wanted: number | 'metadata' 
 /** As {@link copyUp}, for an inode that is to get another name: data is found by name, or by where a record says it was. */
 export function* copyUpToMove(stack: Stack, inode: Inode): Operation<LayerNode> {
   const node = yield* copyUp(stack, inode, 'metadata');
+  yield* settle(stack, inode);
   yield* dataOf(stack, inode);
   const mayStay = inode.data === undefined || stack.options.metacopy?.canRecordPlace(stack, inode) === true;
   return mayStay ? node : yield* copyUp(stack, inode);
@@ -48,7 +49,7 @@ function* copyUpOne(stack: Stack, inode: Inode, wanted: number | 'metadata'): Op
   if (inode.upper !== undefined) return; // somebody else's copy-up was in flight
   const upper = stack.writable();
   const { layer, node, index } = stack.real(inode);
-  const attributes = yield* wait(layer.getattr(node));
+  const attributes = { ...(yield* wait(layer.getattr(node))), ...inode.shown };
   // One name of several becomes a new object, unless the index keeps them together.
   const brokenLink = !isDirectory(attributes.mode) && attributes.nlink > 1 && inode.union === undefined;
   const { uid, gid, rdev } = attributes;
@@ -60,17 +61,27 @@ function* copyUpOne(stack: Stack, inode: Inode, wanted: number | 'metadata'): Op
   try {
     // Data before attributes: a write clears file capabilities and set-id bits.
     const left = isRegular(attributes.mode)
-      ? yield* copyData(stack, inode, staged.node, attributes.size, wanted)
+      ? yield* copyData(stack, inode, staged.node, attributes, wanted)
       : undefined;
     yield* copyXattrs(stack, { layer: index, node }, staged.node);
     const origin = brokenLink ? undefined : yield* recordOrigin(stack, { layer: index, node }, staged.node);
-    if (left !== undefined) yield* wait(upper.setxattr(staged.node, `${stack.prefix}metacopy`, left.mark));
+    if (left?.mark !== undefined) yield* wait(upper.setxattr(staged.node, `${stack.prefix}metacopy`, left.mark));
     yield* restoreAttributes(upper, staged.node, attributes);
     if (stack.fsync === 'strict') yield* syncObject(upper, staged.node, attributes.mode);
-    linked = yield* stack.namespace.hold(linkCopy(stack, inode, staged.node, origin, left?.data));
+    const pending = left?.pending;
+    if (pending !== undefined) {
+      pending.origin = origin;
+      inode.pending = pending;
+      inode.upper = inode.whole = staged.node; // its name is given once its data is there
+      linked = true;
+    } else linked = yield* stack.namespace.hold(linkCopy(stack, inode, staged.node, origin, left?.data));
     inode.hasOrigin = origin !== undefined;
+    inode.shown = pending?.shown;
   } finally {
-    if (!linked && inode.upper !== staged.node) yield* wait(upper.discard(staged.node));
+    if (!linked && inode.upper !== staged.node) {
+      stack.options.lazy?.abandon(inode);
+      yield* wait(upper.discard(staged.node));
+    }
   }
   if (brokenLink) inode.ino = stack.presentIno(staged.attributes.dev, staged.attributes.ino);
 }
@@ -85,7 +96,7 @@ function stagingMode(mode: number): number {
 }
 
 /** The commit: under the namespace lock, since the inode may have been renamed or removed while its data was copied. */
-function* linkCopy(
+export function* linkCopy(
   stack: Stack,
   inode: Inode,
   node: LayerNode,
@@ -163,22 +174,35 @@ function* syncObject(upper: UpperLayer, node: LayerNode, mode: number): Operatio
   }
 }
 
-/** Returns where the data is and what has to say so, if it stays below. */
+/** What copying has left to do. */
+interface Left {
+  /** Where the data is, if it stays below, and what has to say so. */
+  data?: Real;
+  mark?: Uint8Array;
+  pending?: PendingData;
+}
+
 function* copyData(
   stack: Stack,
   inode: Inode,
   target: LayerNode,
-  size: number,
+  attributes: Attributes,
   wanted: number | 'metadata',
-): Operation<{ data: Real; mark: Uint8Array } | undefined> {
+): Operation<Left | undefined> {
+  const { size } = attributes;
   const length = wanted === 'metadata' ? size : Math.min(size, wanted);
   if (length === 0) return undefined;
   const data = yield* dataOf(stack, inode);
   const { metacopy } = stack.options;
   const mark = wanted === 'metadata' && metacopy !== undefined ? yield* metacopy.mark(stack, data) : undefined;
-  if (mark === undefined) yield* copyBytes(stack, data, target, length);
-  else yield* wait(stack.writable().setattr(target, { size }));
-  return mark === undefined ? undefined : { data, mark };
+  if (mark !== undefined) {
+    yield* wait(stack.writable().setattr(target, { size }));
+    return { data, mark };
+  }
+  const pending = yield* maybe(stack.options.lazy?.begin(stack, inode, data, target, length, attributes));
+  if (pending !== undefined) return { pending };
+  yield* copyBytes(stack, data, target, length);
+  return undefined;
 }
 
 /** Copies the first `length` bytes, so that they are durable no later than what comes next. */

@@ -7,7 +7,7 @@
 import { DT_DIR } from './attributes.js';
 import { copyUp, markImpure, recordOrigin } from './copy-up.js';
 import { setOpaque } from './create.js';
-import type { Inode, Stack } from './inode.js';
+import { type Inode, settle, type Stack } from './inode.js';
 import type { LayerNode } from './layer.js';
 import { list, lookup } from './lookup.js';
 import { maybe, type Operation, wait } from './run.js';
@@ -67,6 +67,7 @@ function* bringUp(stack: Stack, dir: Inode, name: string, levels: Level[]): Oper
   inode.pins++;
   try {
     yield* copyUp(stack, inode);
+    yield* settle(stack, inode);
     yield* maybe(stack.index?.linkUp(inode, dir, name));
   } finally {
     inode.pins--;

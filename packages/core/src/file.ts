@@ -5,7 +5,7 @@
 import { isDirectory, isRegular, isSymlink } from './attributes.js';
 import { copyUp, dataOf } from './copy-up.js';
 import { FsError } from './errors.js';
-import type { Inode, Stack } from './inode.js';
+import { type Inode, settle, type Stack } from './inode.js';
 import type { AllocateMode, LayerFile, LayerNode, UpperFile } from './layer.js';
 import { type Operation, wait } from './run.js';
 import { setattr } from './setattr.js';
@@ -53,9 +53,10 @@ export function* openFile(stack: Stack, inode: Inode, flags: OpenFlags): Operati
   }
 }
 
-/** Follows the data to the upper after a copy-up. */
+/** Follows the data to the upper with a copy-up. */
 export function* current(stack: Stack, handle: OpenHandle): Operation<LayerFile> {
   const { inode } = handle;
+  if (inode.pending !== undefined) return inode.pending;
   if (handle.writable !== undefined || inode.upper === undefined || inode.upper === handle.node) return handle.file;
   const source = yield* dataOf(stack, inode);
   if (source.node === handle.node) return handle.file;
@@ -74,8 +75,8 @@ export function* read(stack: Stack, handle: OpenHandle, buffer: Uint8Array, posi
 }
 
 export function* write(stack: Stack, handle: OpenHandle, buffer: Uint8Array, position: number): Operation<number> {
-  const file = handle.writable;
-  if (file === undefined) throw new FsError('EBADF', { syscall: 'write' });
+  if (handle.writable === undefined) throw new FsError('EBADF', { syscall: 'write' });
+  const file = handle.inode.pending ?? handle.writable;
   // Also one at a position: it may move the end that an append has just looked up.
   const operation = handle.flags.append ? append(stack, handle, file, buffer) : writeAt(file, buffer, position);
   return yield* handle.inode.lock.hold(operation);
@@ -110,11 +111,13 @@ export function* allocate(
 ): Operation<void> {
   if (handle.writable === undefined) throw new FsError('EBADF', { syscall: 'fallocate' });
   if (offset < 0 || length <= 0) throw new FsError('EINVAL', { syscall: 'fallocate' });
-  yield* handle.inode.lock.hold(allocateIn(handle.writable, mode, offset, length));
+  const { inode } = handle;
+  yield* inode.lock.hold(allocateIn(inode.pending ?? handle.writable, mode, offset, length));
 }
 
 /** A handle that never wrote has nothing to make durable, but its inode may: the copy is synced all the same. */
 export function* fsync(stack: Stack, handle: OpenHandle, scope: 'data' | 'all'): Operation<void> {
+  yield* settle(stack, handle.inode);
   if (handle.writable !== undefined) {
     yield* wait(handle.writable.fsync(scope));
     return;
@@ -136,6 +139,7 @@ export function* release(stack: Stack, handle: OpenHandle): Operation<void> {
     yield* wait(handle.file.close());
   } finally {
     if (inode.handles === 0 && inode.references === 0 && inode.staged && inode.upper !== undefined) {
+      stack.options.lazy?.abandon(inode);
       yield* wait(stack.writable().discard(inode.upper)); // without a name: nobody can reach it any more
       inode.staged = undefined;
     }

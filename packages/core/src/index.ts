@@ -54,6 +54,7 @@ export type {
   FileHandle,
   Found,
   HandleTarget,
+  Job,
   Layer,
   LayerEntry,
   LayerFile,

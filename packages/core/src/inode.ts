@@ -4,10 +4,10 @@
  * of an object is never part of it.
  */
 import type { InheritPermissions } from './acl.js';
-import { type Attributes, isDirectory, S_IFMT } from './attributes.js';
+import { type AttributeChange, type Attributes, isDirectory, S_IFMT } from './attributes.js';
 import { FsError } from './errors.js';
 import { REDIRECT_MAX, type XattrPrefix } from './format.js';
-import type { Found, Layer, LayerNode, UpperLayer, VerityDigest } from './layer.js';
+import type { Found, Layer, LayerNode, UpperFile, UpperLayer, VerityDigest } from './layer.js';
 import { Mutex } from './lock.js';
 import type { Listed, Whiteout } from './merge.js';
 import type { Entry } from './overlay.js';
@@ -52,6 +52,8 @@ export interface OverlayOptions<M extends Mode = Mode> {
    * where it has none. Left out, modes are taken as they are.
    */
   acl?: InheritPermissions;
+  /** Copy-ups after the answer: pass `new LazyCopyUps(…)` of `@ovl/core/lazy`. Without it, each is complete before. */
+  lazy?: LazyCopyUp;
   /** For layers that change from outside meanwhile: what checks the caches. Without it they are trusted. */
   revalidation?: Revalidation;
 }
@@ -111,6 +113,47 @@ export interface Union {
   entry: string | undefined;
   /** `nlink` less that of the upper object, once this is what the upper object records. */
   offset: number | undefined;
+}
+
+/** What copy-up leaves for later (lazy/). An inode for which something is left is pinned. */
+export interface LazyCopyUp {
+  /**
+   * Remembers changes of the attributes of a file that is only in a lower layer, in {@link Inode.shown}. False where they have
+   * to be made now.
+   */
+  defer(stack: Stack, inode: Inode, change: AttributeChange): Operation<boolean>;
+  /** Begins to copy a file's data into a staged object. Undefined where it has to be copied now. */
+  begin(
+    stack: Stack,
+    inode: Inode,
+    source: Real,
+    target: LayerNode,
+    length: number,
+    attributes: Attributes,
+  ): Operation<PendingData | undefined>;
+  /** Lets go of what {@link begin} began, or of the data of a file that is gone. */
+  abandon(inode: Inode): void;
+  /** Completes what is left for an inode, or throws: the change that needs it comes before its own effects. */
+  settle(stack: Stack, inode: Inode): Operation<void>;
+  /** The same for all entries of a directory; for the root's, for all there are. */
+  settleIn(stack: Stack, dir: Inode): Operation<void>;
+  /** At the end of the overlay. */
+  drain(stack: Stack): Operation<void>;
+}
+
+/** The data of a file that is being copied up; {@link Inode.upper} is staged as long. See `lazy/pending-copy.ts`. */
+export interface PendingData extends UpperFile<'sync'> {
+  /** To be set before anybody else sees it. */
+  origin: Uint8Array | undefined;
+  /** For {@link Inode.shown}, which it keeps. */
+  readonly shown: Partial<Attributes>;
+  /** In place of the upper layer's. */
+  setattr(node: LayerNode, change: AttributeChange): void;
+}
+
+/** Completes what was left for an inode, before its name changes or it is made durable. */
+export function* settle(stack: Stack, inode: Inode): Operation<void> {
+  if (inode.shown !== undefined) yield* (stack.options.lazy as LazyCopyUp).settle(stack, inode);
 }
 
 /** See `deep-copy-up.ts`. */
@@ -191,6 +234,11 @@ export class Inode {
   whole: LayerNode | undefined;
   /** What the upper object records: what it is called below. Of a metacopy, known together with `data`. */
   redirect: string | undefined;
+
+  /** Attributes that the layer's object does not have: those that the copy is to get, while there is none or it is pending. */
+  shown: Partial<Attributes> | undefined;
+  /** The copy's data, while that is still coming; its names are then only below. */
+  pending: PendingData | undefined;
 
   /** Directories: what the upper part records. */
   opaque = false;
@@ -371,6 +419,7 @@ export class Stack {
   /** Records that the last known name of an inode is gone. Whoever holds it goes on using it. */
   becomeNameless(inode: Inode): void {
     inode.isNameless = true;
+    if (inode.pending !== undefined) inode.staged = 'copy';
     this.inodeCount--;
     if (!inode.kept && !(inode.union !== undefined && inode.union.nlink > 0)) this.unalias(inode);
   }
@@ -441,6 +490,7 @@ export class Stack {
 
   /** Whether one of an inode's names is in the upper; of one that the index keeps together, others may be only below. */
   inUpper(inode: Inode, dir: Inode, name: string): boolean {
+    if (inode.pending !== undefined) return false;
     if (inode.union === undefined || dir.lower.length === 0) return inode.upper !== undefined;
     return dir.listing?.get(name)?.layer === 0;
   }

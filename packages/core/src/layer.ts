@@ -11,6 +11,7 @@
  * - Symbolic links are never followed.
  */
 import type { AttributeChange, Attributes, EntryType, FileSystemStatistics } from './attributes.js';
+import type { FsError } from './errors.js';
 import type { Answer, Mode } from './run.js';
 
 /**
@@ -50,6 +51,14 @@ export interface AllocateMode {
   keepSize: boolean;
   punchHole: boolean;
   zeroRange: boolean;
+}
+
+/** Work that goes on beside the caller. */
+export interface Job {
+  /** Undefined while it goes on; then its result, the same each time. */
+  poll(): number | FsError | undefined;
+  /** Waits for its end. */
+  wait(): void;
 }
 
 /** An open file for reading and writing. */
@@ -197,6 +206,20 @@ export interface UpperLayer<M extends Mode = Mode> extends Layer<M> {
     toPosition: number,
     length: number,
   ): Answer<M, number | undefined>;
+  /** Whether the data of one file can be copied to another, empty one beside the caller, and not just as well at once. */
+  copiesBeside?(from: LayerFile<M>, to: UpperFile<M>): Answer<M, boolean>;
+  /**
+   * Begins to copy up to `length` bytes at `position` from one file to the same place in the other, beside the caller: both
+   * stay open until its end. The result is the number of bytes copied. There, with `syncBeside`, if `copiesBeside` is.
+   */
+  copyBeside?(from: LayerFile<M>, to: UpperFile<M>, position: number, length: number): Job;
+  /** As {@link UpperFile.order}, or with "all" as its `fsync`, beside the caller. */
+  syncBeside?(file: UpperFile<M>, scope: 'order' | 'all'): Job;
+  /**
+   * Whether an object with these attributes could be staged, filled and linked later on, as far as anybody can tell: rights, and
+   * room beside the `bytes` that were promised before. Left out, nothing is promised.
+   */
+  promises?(attributes: Attributes, bytes: number): Answer<M, boolean>;
   /**
    * A node that a change named in `keep`, or a staged one, is not used again. Does not fail; what it frees may be freed later.
    */

@@ -82,6 +82,7 @@ export function* require(stack: Stack, dir: Inode, name: string, syscall: string
 export function* getattr(stack: Stack, inode: Inode): Operation<Attributes> {
   const { layer, node } = stack.real(inode);
   const attributes = present(inode, yield* wait(layer.getattr(node)));
+  Object.assign(attributes, inode.shown);
   // The last name is gone, which a lower layer does not know; and where a staged copy lies is the upper's own affair.
   if (inode.isNameless && (inode.upper === undefined || inode.staged)) attributes.nlink = inode.union?.nlink ?? 0;
   return attributes;

@@ -15,7 +15,7 @@ import type { OwnerMap } from './owners.js';
 import { entryIno, openDirectory } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename, type RenameFlag } from './rename.js';
-import { type Mode, type Operation, runAsync, wait } from './run.js';
+import { maybe, type Mode, type Operation, runAsync, wait } from './run.js';
 import { setattr } from './setattr.js';
 import { openRoot } from './super.js';
 import { findXattr, listxattr, removexattr, setxattr } from './xattrs.js';
@@ -154,7 +154,7 @@ export class Overlay<M extends Mode = Mode> {
 
   /** Whether a copy-up may yet move the file's data to another object than the one that is open. */
   mayMove({ inode, node }: OpenHandle): boolean {
-    return this.writable && inode.upper !== node;
+    return this.writable && (inode.upper !== node || inode.pending !== undefined);
   }
 
   read(handle: OpenHandle, buffer: Uint8Array, position: number): Operation<number> {
@@ -193,6 +193,7 @@ export class Overlay<M extends Mode = Mode> {
   }
 
   *fsyncdir(dir: Inode): Operation<void> {
+    yield* maybe(this.#stack.options.lazy?.settleIn(this.#stack, dir));
     if (dir.upper !== undefined) yield* wait(this.#stack.writable().fsyncdir(dir.upper));
   }
 
@@ -226,11 +227,13 @@ export class Overlay<M extends Mode = Mode> {
 
   /** Makes everything written so far durable. */
   *sync(): Operation<void> {
+    yield* maybe(this.#stack.options.lazy?.settleIn(this.#stack, this.root));
     if (this.#stack.upper !== undefined) yield* wait(this.#stack.upper.sync());
   }
 
   /** Closes every layer. The overlay is not used again. */
   *close(): Operation<void> {
+    yield* maybe(this.#stack.options.lazy?.drain(this.#stack));
     for (const layer of this.#stack.layers) if (layer.close !== undefined) yield* wait(layer.close());
   }
 }

@@ -96,7 +96,7 @@ export function occupantOf(inode: Inode): Occupant {
  * known under another name is found there again instead, one that the index has in the index.
  */
 export function keptNode(inode: Inode): LayerNode | undefined {
-  if (inode.union?.entry !== undefined) return undefined;
+  if (inode.union?.entry !== undefined || inode.pending !== undefined) return undefined;
   const held = inode.handles > 0 || (inode.isDirectory && inode.references > 0);
   return held && inode.links === undefined ? inode.upper : undefined;
 }

@@ -13,7 +13,7 @@ import { FsError } from './errors.js';
 import type { Inode, Stack } from './inode.js';
 import type { LayerNode } from './layer.js';
 import { getattr } from './lookup.js';
-import { type Operation, wait } from './run.js';
+import { maybe, type Operation, wait } from './run.js';
 
 /** See `Overlay.setattr`. */
 export function* setattr(
@@ -27,6 +27,7 @@ export function* setattr(
     if (!isRegular(inode.type)) throw new FsError('EINVAL', { syscall: 'truncate' });
   }
   if (change.mode !== undefined && isSymlink(inode.type)) throw new FsError('EOPNOTSUPP', { syscall: 'chmod' });
+  if (yield* maybe(stack.options.lazy?.defer(stack, inode, change))) return yield* getattr(stack, inode);
   yield* copyUp(stack, inode, change.size ?? 'metadata');
   return yield* inode.lock.hold(apply(stack, inode, change, clearSetId));
 }
@@ -45,7 +46,7 @@ function* apply(
     const kept = withoutSetId(mode);
     if (kept !== mode) wanted = { ...change, mode: kept & 0o7777 };
   }
-  yield* wait(upper.setattr(node, wanted));
+  yield* wait((inode.pending ?? upper).setattr(node, wanted));
   inode.givesGroup = undefined;
   return yield* getattr(stack, inode);
 }

@@ -5,7 +5,7 @@
 import { copyUp } from './copy-up.js';
 import { FsError } from './errors.js';
 import { escapeXattr, isForeignMark, unescapeXattr } from './format.js';
-import type { Inode, Stack } from './inode.js';
+import { type Inode, settle, type Stack } from './inode.js';
 import { type Operation, wait } from './run.js';
 
 /** Linux's limits (`XATTR_NAME_MAX`, `XATTR_SIZE_MAX`), in bytes. */
@@ -47,6 +47,7 @@ export function* setxattr(
     if (condition === 'replace' && !exists) throw new FsError('ENODATA', { syscall: 'setxattr', path: name });
   }
   const node = yield* copyUp(stack, inode, 'metadata');
+  if (name.startsWith('security.')) yield* settle(stack, inode); // copying takes capabilities away
   inode.defaultAcl = undefined;
   yield* wait(upper.setxattr(node, escaped, value, condition));
 }

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { writeSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitCode, MountError } from './mount-error.js';
 import type { MountRequest } from './mount-request.js';
 import { mountAt, readMounts } from './mountinfo.js';
@@ -15,6 +16,8 @@ import { Watchdog } from './watchdog.js';
 
 /** How long the users of a mount that was unmounted lazily by a signal may go on. */
 const GRACE_MS = 1000;
+/** How long a signal lets copies under way go on that the upper does not have yet. */
+const SETTLE_MS = 60_000;
 
 export interface ServedMount {
   readonly record: MountRecord;
@@ -136,13 +139,19 @@ class Control implements ServedMount {
   readonly stop = (): void => {
     if (this.#stopping) return;
     this.#stopping = true;
+    const settled = this.#attachment?.settle?.();
+    if (settled === undefined) this.#leave();
+    else void Promise.race([settled, sleep(SETTLE_MS, undefined, { ref: false })]).then(() => this.#leave());
+  };
+
+  #leave(): void {
     this.#detach();
     // While somebody still has the mount (a file open in it, a copy in another namespace) the server goes on.
     setTimeout(() => {
       const threadBlocked = this.#server?.kill() !== true;
       void this.#cleanUp().then(() => this.#end({ exitCode: ExitCode.ok, threadBlocked }));
     }, GRACE_MS).unref();
-  };
+  }
 
   /** Somebody wants to know what the mount has been asked. */
   readonly #count = (): void => {

@@ -83,10 +83,15 @@ const ENXIO = 6;
 /** "Not between these two files": the caller copies by hand. */
 const cannot = new Set([-18 /* EXDEV */, -22 /* EINVAL */, -25 /* ENOTTY */, -38 /* ENOSYS */, -95 /* EOPNOTSUPP */]);
 
+/** Shares the data of a whole file with an empty one, where the file system can (reflink). */
+export function clone(from: LayerFile<'sync'>, to: UpperFile<'sync'>): boolean {
+  return from.fd !== undefined && to.fd !== undefined && ioctlValue(to.fd, FICLONE, from.fd) === 0;
+}
+
 /** Copies the first `length` bytes into the empty file `to` within the kernel, keeping holes. False if it cannot. */
 export function copyData(from: LayerFile<'sync'>, to: UpperFile<'sync'>, length: number): boolean {
   if (from.fd === undefined || to.fd === undefined) return false;
-  if (ioctlValue(to.fd, FICLONE, from.fd) === 0) {
+  if (clone(from, to)) {
     if (statxFd(to.fd).size !== length) ftruncate(to.fd, length);
     return true;
   }

@@ -3,12 +3,15 @@
  * everything without a name in the work directory (work-dir.ts). Making objects is host-create.ts, changing names
  * host-commit.ts, and what must hold before any of it upper-guard.ts.
  */
+import { readFileSync } from 'node:fs';
 import {
   ACL_DEFAULT,
   type AttributeChange,
   DT_DIR,
+  type Attributes,
   DT_REG,
   type Found,
+  type Job,
   type LayerFile,
   type LayerNode,
   type NamespaceChange,
@@ -18,9 +21,10 @@ import {
   type UpperLayer,
   isFsError,
 } from '@ovl/core';
+import type { Beside } from './beside.js';
 import { commitExchange, commitLink, commitRename, commitUnlink } from './host-commit.js';
 import { type Surroundings, arrivesAsAsked, isWhiteout, make, settle } from './host-create.js';
-import { HostFile, copyData, copyRange } from './host-file.js';
+import { HostFile, clone, copyData, copyRange } from './host-file.js';
 import { HostLayer } from './host-layer.js';
 import { HostNode, checkEntry, directories, hostNode, locate, locateByName } from './host-nodes.js';
 import { type OverrideWish, upperWithOverride } from './override-layer.js';
@@ -40,6 +44,7 @@ import {
   fchmodat,
   fchownat,
   fsync,
+  fstatfs,
   ftruncate,
   openat,
   removexattr,
@@ -64,7 +69,13 @@ export interface HostUpperOptions {
   override?: OverrideWish;
   /** What becomes of an owner that this process may not give to a file: it is an error (the default), or the file stays ours. */
   owners?: 'required' | 'attempted';
+  /** What copies beside the caller. Default: nothing does. */
+  beside?: Beside;
 }
+
+/** Room that is left when changes are remembered instead of made: copies take more than their data. */
+const SPARE_BYTES = 64 << 20;
+const SPARE_FILES = 20_000;
 
 export interface HostUpperLayer extends UpperLayer<'sync'> {
   openIndex(): LayerNode;
@@ -97,7 +108,7 @@ export function hostUpper(options: HostUpperOptions): HostUpperLayer {
     inner.checkSupport();
     const trusted = options.userxattr !== true && inner.allowsTrusted();
     const prefix = trusted ? 'trusted.overlay.' : 'user.overlay.';
-    const layer = new HostUpper(upper, work, inner, prefix, options.owners ?? 'required');
+    const layer = new HostUpper(upper, work, inner, prefix, options);
     return upperWithOverride(layer, options.override);
   } catch (error) {
     inner?.close();
@@ -114,11 +125,14 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   readonly #work: WorkDirectory;
   readonly #kept = new KeptDescriptors();
   readonly #owners: 'required' | 'attempted';
+  /** Whether files of any owner can be read and made: root's right in the first user namespace. */
+  readonly #mayOwnAny: boolean = process.geteuid?.() === 0 && hasAllIds();
   readonly #uid: number = process.geteuid?.() ?? 0;
   readonly #gid: number = process.getegid?.() ?? 0;
   readonly #umask: number = process.umask();
   readonly #staging: Surroundings;
   readonly #order: WriteOrder;
+  readonly #beside: Beside | undefined;
   #index: HostNode | undefined;
   /** The file made last, still open: whoever makes one mostly writes it next, and may no longer be allowed to (0444). */
   #fresh: { node: HostNode; fd: number } | undefined;
@@ -128,7 +142,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     workLock: GuardedDirectory,
     work: WorkDirectory,
     prefix: 'trusted.overlay.' | 'user.overlay.',
-    owners: 'required' | 'attempted',
+    { owners = 'required', beside }: HostUpperOptions,
   ) {
     super(upper.path, openat(upper.fd, '.', O_PATH | O_DIRECTORY | O_NOFOLLOW));
     this.#upper = upper;
@@ -136,6 +150,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     this.#work = work;
     this.xattrPrefix = prefix;
     this.#owners = owners;
+    this.#beside = beside;
     this.#staging = this.#surroundings(work.node);
     this.#order = writeOrderOf(upper.fd);
   }
@@ -382,6 +397,27 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     return copyRange(from, fromPosition, to, toPosition, length);
   }
 
+  copiesBeside(from: LayerFile<'sync'>, to: HostFile): boolean {
+    return this.#beside !== undefined && from.fd !== undefined && !clone(from, to);
+  }
+
+  copyBeside(from: LayerFile<'sync'>, to: HostFile, position: number, length: number): Job {
+    const task = { kind: 'copy', from: from.fd as number, to: to.fd, position, length } as const;
+    return (this.#beside as Beside).begin((slot) => ({ ...task, slot }));
+  }
+
+  syncBeside(file: HostFile, scope: 'order' | 'all'): Job {
+    const kind = scope === 'order' && file.order === undefined ? 'data' : scope;
+    return (this.#beside as Beside).begin((slot) => ({ kind, to: file.fd, slot }));
+  }
+
+  promises({ uid, gid, size, mode }: Attributes, bytes: number): boolean {
+    if (!this.#mayOwnAny && (uid !== this.#uid || gid !== this.#gid || (mode & 0o400) === 0)) return false;
+    const { bsize, bavail, files, ffree } = fstatfs(this.#upper.fd);
+    if (files > 0 && ffree < SPARE_FILES) return false;
+    return bavail * bsize - 2 * (bytes + size) > SPARE_BYTES;
+  }
+
   fsyncdir(dir: LayerNode): void {
     const fd = this.openDirectory(hostNode(dir));
     try {
@@ -408,5 +444,15 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     super.close();
     close(this.#workLock.fd); // the locks go with the descriptors
     close(this.#upper.fd);
+  }
+}
+
+function hasAllIds(): boolean {
+  try {
+    return ['uid', 'gid'].every((kind) =>
+      /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync(`/proc/self/${kind}_map`, 'latin1')),
+    );
+  } catch {
+    return false;
   }
 }

@@ -18,6 +18,24 @@ export function bind<F extends (...parameters: never[]) => unknown>(declaration:
   return library.func(declaration) as unknown as F;
 }
 
+/**
+ * Binds a function that is called on a thread of libuv's pool. What it fails with cannot be asked for, since `errno` is that
+ * thread's; buffers are kept until it returns.
+ */
+export function bindAsync<F extends (...parameters: never[]) => number>(
+  declaration: string,
+): (...parameters: Parameters<F>) => Promise<number> {
+  const call = library.func(declaration);
+  return (...parameters) =>
+    new Promise((resolve, reject) => {
+      call.async(...parameters, (error: unknown, result: number) => {
+        if (error) reject(error as Error);
+        else resolve(result);
+        return parameters; // alive until now
+      });
+    });
+}
+
 /** A C string parameter: a JavaScript string that koffi encodes itself, or bytes that end in zero. */
 export type CString = string | Uint8Array;
 

@@ -48,6 +48,7 @@ export interface LayerRequest {
   uuid: MountSettings['uuid'];
   fsync: MountSettings['fsync'];
   timeout: number | undefined;
+  lazyCopyUp: MountSettings['lazyCopyUp'];
   passthrough: MountSettings['passthrough'];
   noOpen: MountSettings['noOpen'];
   nfsExport: boolean;
@@ -134,6 +135,7 @@ export function prepareMount(options: MountOptions): PreparedMount {
       uuid: options.uuid,
       fsync: options.fsync,
       timeout: options.timeout,
+      lazyCopyUp: options.lazyCopyUp,
       passthrough: options.passthrough,
       noOpen: options.noOpen,
       nfsExport: options.nfsExport === true,

@@ -100,9 +100,9 @@ export function setWaiting(fd: number, how: 'blocking' | 'nonblocking'): void {
   checked(c.fcntl(fd, F_SETFL, how === 'nonblocking' ? O_NONBLOCK : 0), 'fcntl');
 }
 
-/** Waits until there is something to read, or an error to see by reading; a signal may end it earlier. */
-export function waitReadable(fd: number): void {
+/** Waits until there is something to read, or an error to see by reading, or `ms` have passed; a signal may end it earlier. */
+export function waitReadable(fd: number, ms = -1): void {
   pollfd[0] = fd;
   pollfd[1] = POLLIN;
-  c.poll(pollfd, 1, -1);
+  c.poll(pollfd, 1, ms);
 }

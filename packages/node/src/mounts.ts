@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RequestCount } from './fuse/request-counts.js';
 import { maySysAdmin, unmountByHelper, unmountDirectly } from './fuse/mount.js';
+import { settleMount } from './fuse/settle-mount.js';
 import { ExitCode, MountError } from './mount-error.js';
 import { type Mount, isFuse, isOvl, mountAt, readMounts } from './mountinfo.js';
 import { startTime } from './processes.js';
@@ -39,6 +40,8 @@ export async function requestCounts(record: MountRecord, timeoutMs = 2000): Prom
   return undefined;
 }
 
+const DETACH_ATTEMPTS = 5;
+
 export interface UnmountOptions {
   /** Hide the mount at once, even while it is in use; it ends with its last user. */
   lazy?: boolean;
@@ -62,9 +65,23 @@ export async function unmount(mountpoint: string, options: UnmountOptions = {}):
     throw new MountError(ExitCode.directory, `'${mountpoint}' is a mount of type ${mount.fstype}, not of ovl`);
   }
   const how = options.lazy === true ? 'lazy' : 'now';
-  if (maySysAdmin()) unmountDirectly(path, how);
-  else unmountByHelper(path, how);
+  await detach(path, how);
   if (how === 'now' && record !== undefined) await departure(record, options.timeoutMs ?? 10_000);
+}
+
+/** Once more if it is in use: perhaps only by its own server, which is still copying. */
+async function detach(path: string, how: 'now' | 'lazy'): Promise<void> {
+  const act = maySysAdmin() ? unmountDirectly : unmountByHelper;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return act(path, how);
+    } catch (error) {
+      const isBusy = error instanceof MountError && error.exitCode === ExitCode.busy;
+      if (!isBusy || attempt === DETACH_ATTEMPTS) throw error;
+    }
+    if (attempt === 0) await settleMount(path);
+    else await sleep(5);
+  }
 }
 
 /**

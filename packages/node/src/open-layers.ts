@@ -13,6 +13,8 @@ import {
   runSync,
   verity,
 } from '@ovl/core';
+import type { LazyCopyUps } from '@ovl/core/lazy';
+import type { Beside } from './beside.js';
 import { CoveredLayer } from './covered-layer.js';
 import type { ServerOptions } from './fuse/server.js';
 import { openHostLayer } from './host-layer.js';
@@ -30,8 +32,8 @@ export interface OpenedLayers {
   begin(): void;
 }
 
-/** Throws FsError. */
-export function openLayers(request: LayerRequest): OpenedLayers {
+/** `later` is what copies up after the answer, where something can. Throws FsError. */
+export function openLayers(request: LayerRequest, later: { lazy?: LazyCopyUps; beside?: Beside } = {}): OpenedLayers {
   const { userxattr, redirectDir, metacopy, index, uuid, fsync, acl, vanishes, owners } = request;
   const verityMode = request.verity ?? 'off';
   const map = owners === undefined ? undefined : ownerMap({ ...owners, overflow: overflowIds() });
@@ -40,6 +42,8 @@ export function openLayers(request: LayerRequest): OpenedLayers {
   const options: Parameters<typeof Overlay.open<'sync'>>[0] = { lower, dataOnly, deepCopyUp };
   if (request.timeout !== undefined) options.revalidation = new Revalidation();
   const upper = upperOptions(request, lower);
+  if (later.beside !== undefined && upper !== undefined) upper.beside = later.beside;
+  if (later.lazy !== undefined && request.lazyCopyUp !== 'off') options.lazy = later.lazy;
   const opened = upper === undefined ? undefined : hostUpper(upper);
   if (opened !== undefined) {
     options.upper = opened;

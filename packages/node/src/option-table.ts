@@ -194,6 +194,15 @@ const owners: OptionGroup['options'] = {
 };
 
 const behaviour: OptionGroup['options'] = {
+  lazy_copy_up: withValue(
+    'data|all|off',
+    'what is copied up after the answer: large files (default), also files whose attributes change, or nothing',
+    (settings, value) => {
+      const what = value.oneOf('data', 'all', 'off');
+      if (what === 'data') delete settings.lazyCopyUp;
+      else settings.lazyCopyUp = what;
+    },
+  ),
   no_open: withValue(
     'on|off',
     'files are opened and closed without a request (`no_open` is `no_open=on`); default on where there is no passthrough',

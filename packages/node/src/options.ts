@@ -23,6 +23,11 @@ export interface MountSettings {
   /** Seconds after which a change of a layer from outside shows. Default: layers do not change from outside. */
   timeout?: number;
   /**
+   * What is copied up after the answer: large files (the default), also files of which only attributes change ("all"), or
+   * nothing.
+   */
+  lazyCopyUp?: 'all' | 'off';
+  /**
    * "off": every read and write is a request, even where the kernel could do without (root's mounts, Linux 6.9). "all": it does
    * without also for large lower files, whose readers then keep what they opened when the file is changed meanwhile.
    */

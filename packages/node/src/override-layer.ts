@@ -14,6 +14,7 @@ import {
   FsError,
   type Layer,
   type LayerEntry,
+  type Job,
   type LayerFile,
   type LayerNode,
   type NamespaceChange,
@@ -259,6 +260,18 @@ class OverrideUpper extends OverrideLayer<HostUpperLayer> implements HostUpperLa
 
   copyData(from: LayerFile<'sync'>, to: UpperFile<'sync'>, length: number): boolean {
     return this.layer.copyData?.(from, to, length) ?? false;
+  }
+
+  copiesBeside(from: LayerFile<'sync'>, to: UpperFile<'sync'>): boolean {
+    return this.layer.copiesBeside?.(from, to) ?? false;
+  }
+
+  copyBeside(from: LayerFile<'sync'>, to: UpperFile<'sync'>, position: number, length: number): Job {
+    return this.layer.copyBeside?.(from, to, position, length) as Job;
+  }
+
+  syncBeside(file: UpperFile<'sync'>, scope: 'order' | 'all'): Job {
+    return this.layer.syncBeside?.(file, scope) as Job;
   }
 
   release(node: LayerNode): void {

@@ -5,6 +5,8 @@
 import { writeSync } from 'node:fs';
 import { type MessagePort, parentPort } from 'node:worker_threads';
 import { FsError } from '@ovl/core';
+import { LazyCopyUps } from '@ovl/core/lazy';
+import { Beside, type BesideTask } from './beside.js';
 import { RequestCounts } from './fuse/request-counts.js';
 import { Server } from './fuse/server.js';
 import { serve } from './fuse/session.js';
@@ -17,22 +19,31 @@ export type ServeCommand = { kind: 'serve'; fd: number } | { kind: 'close' };
 export interface ThreadRequest extends ServeRequest {
   /** Of {@link RequestCounts}. */
   counts: SharedArrayBuffer;
+  /** Of {@link Beside}. */
+  beside: SharedArrayBuffer;
 }
 
-function main(port: MessagePort, { layers, log, stats, counts }: ThreadRequest): void {
-  const post = (event: ServeEvent): void => port.postMessage(event);
+/** What the thread tells the main one: the server's events, and what is to be done beside it. */
+export type ThreadEvent = ServeEvent | { kind: 'beside'; task: BesideTask };
+
+function main(port: MessagePort, { layers, log, stats, counts, beside }: ThreadRequest): void {
+  const post = (event: ThreadEvent): void => port.postMessage(event);
   const failed = (what: string, error: unknown): void => {
     const message = `${what}: ${error instanceof Error ? error.message : String(error)}`;
     post({ kind: 'failed', message, code: error instanceof FsError ? error.code : undefined });
     port.close();
   };
   try {
-    const { overlay, userxattr, begin } = openLayers(layers);
     const options = serverOptions(layers);
     // Straight to the descriptor: the thread's own console needs the event loop, which the serving loop never enters.
-    if (log === 'stderr') options.log = (line) => void writeSync(2, `ovl: ${line}\n`);
+    const write = log === 'stderr' ? (line: string): void => void writeSync(2, `ovl: ${line}\n`) : undefined;
+    if (write !== undefined) options.log = write;
     else Error.stackTraceLimit = 0; // nobody reads the stacks, and each takes longer than a request
-    const server = new Server(overlay, options);
+    const attributes = layers.lazyCopyUp === 'all' ? 'later' : 'now';
+    const lazy = new LazyCopyUps({ unsettled: 'suspend', attributes, ...(write !== undefined && { log: write }) });
+    const aside = new Beside(beside, (task) => post({ kind: 'beside', task }));
+    const { overlay, userxattr, begin } = openLayers(layers, { lazy, beside: aside });
+    const server = new Server(overlay, options, { lazy, beside: aside });
     port.once('message', (command: ServeCommand) => {
       try {
         if (command.kind === 'serve') {

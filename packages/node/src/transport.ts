@@ -40,6 +40,8 @@ export interface Attachment {
   readonly detachCommand: readonly string[];
   /** Once the mount answers: sets what can only be set then. `device` is `major:minor`. */
   tune(device: string): void;
+  /** Completes what is still to be done in the upper, if anything is: until then it cannot be taken away "now". */
+  settle?(): Promise<void> | undefined;
   /** Takes the mount away. "now" throws MountError (busy) while it is in use; "lazy" hides it at once. */
   detach(how: 'now' | 'lazy'): void;
   /** After the end. */

@@ -74,9 +74,31 @@ export class Receiver {
     this.#idleWork = idleWork;
   }
 
+  /** As {@link next}, but EAGAIN if there is none within `ms`. */
+  within(ms: number): number {
+    if (this.#idleWork?.isPending === true) {
+      const length = this.#work(this.#idleWork);
+      if (length !== -EAGAIN) return length;
+    }
+    this.#setWaiting('nonblocking');
+    if (ms > 0 && this.#lookAhead.worthwhile && !this.#alone) {
+      const length = this.#look(ms);
+      if (length !== -EAGAIN) return length;
+    } else {
+      const length = readInto(this.#fd, this.#input, this.#input.length);
+      if (length !== -EAGAIN || ms === 0) return length;
+      waitReadable(this.#fd, ms);
+      this.#lookAhead.slept();
+    }
+    return readInto(this.#fd, this.#input, this.#input.length);
+  }
+
   /** The length of the next request, or a negative errno; EAGAIN and EINTR among them mean that there is none yet. */
   next(): number {
-    if (this.#alone) return readInto(this.#fd, this.#input, this.#input.length);
+    if (this.#alone) {
+      this.#setWaiting('blocking');
+      return readInto(this.#fd, this.#input, this.#input.length);
+    }
     if (this.#idleWork?.isPending === true) {
       const length = this.#work(this.#idleWork);
       if (length !== -EAGAIN) return length;
@@ -100,7 +122,7 @@ export class Receiver {
     }
   }
 
-  #look(): number {
+  #look(ms?: number): number {
     let length = readInto(this.#fd, this.#input, this.#input.length);
     if (length !== -EAGAIN) return length; // several clients: nothing learnt
     const start = performance.now();
@@ -111,7 +133,7 @@ export class Receiver {
     } while (length === -EAGAIN && looked < LOOK_MS);
     if (length === -EAGAIN) {
       this.#lookAhead.foundNothing(looked);
-      waitReadable(this.#fd);
+      waitReadable(this.#fd, ms);
     } else if (looked < CROWDED_MS) this.#lookAhead.found();
     else this.#lookAhead.foundNothing(looked);
     return length;

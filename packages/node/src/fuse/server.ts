@@ -5,6 +5,8 @@
  * to throw costs more than all the rest. {@link NO_REPLY} is for where the protocol has none.
  */
 import { type Attributes, type Inode, type OpenHandle, type Overlay, runSync } from '@ovl/core';
+import type { LazyCopyUps } from '@ovl/core/lazy';
+import type { Beside } from '../beside.js';
 import { ReadAhead } from './read-ahead.js';
 import { Listings } from './listings.js';
 import type { Passthrough } from './passthrough.js';
@@ -51,6 +53,10 @@ export class Server {
   /** Not where layers change from outside. */
   readonly readAhead: ReadAhead | undefined;
   readonly options: ServerOptions;
+  /** Copy-ups that go on after their answer. */
+  readonly lazy: LazyCopyUps | undefined;
+  /** What they are done by. */
+  readonly beside: Beside | undefined;
   /** In place of `fsync`, on a volatile mount. */
   readonly volatile: VolatileSync | undefined;
   /** Where the kernel can do without us for file data. */
@@ -60,8 +66,14 @@ export class Server {
   /** Whether the kernel is to open directories by itself (FUSE_NO_OPENDIR_SUPPORT). */
   opendir: 'answered' | 'unsupported' = 'answered';
 
-  constructor(overlay: Overlay<'sync'>, options: ServerOptions = {}) {
+  constructor(
+    overlay: Overlay<'sync'>,
+    options: ServerOptions = {},
+    later: { lazy?: LazyCopyUps; beside?: Beside } = {},
+  ) {
     this.overlay = overlay;
+    this.lazy = later.lazy;
+    this.beside = later.beside;
     this.options = options;
     this.listings = new Listings(overlay);
     this.readAhead = overlay.revalidates ? undefined : new ReadAhead(this);

@@ -3,6 +3,7 @@
  * nothing else. It must never touch its own mount: the kernel would wait for an answer that only this thread can give.
  */
 import { errnoOf } from '@ovl/core';
+import { Unsettled } from '@ovl/core/lazy';
 import { writeFrom } from '../syscalls.js';
 import { dispatch, failure } from './dispatch.js';
 import {
@@ -20,6 +21,7 @@ import {
   REPLY_BYTES,
 } from './protocol.js';
 import { inInitialUserNamespace } from '../processes.js';
+import { Later } from './later.js';
 import { maySysAdmin } from './mount.js';
 import { NodeFiles } from './node-files.js';
 import { Passthrough } from './passthrough.js';
@@ -65,37 +67,46 @@ export interface Statistics {
 /** Serves until the file system is unmounted. Throws if the device fails otherwise. */
 export function serve(fd: number, server: Server, events: SessionEvents, statistics?: Statistics): void {
   const receiver = new Receiver(fd, server.wire.input, server.readAhead);
+  const later: Later = new Later(server, () => answer(fd, server, later));
   for (;;) {
-    const length = receiver.next();
+    const length = later.isIdle ? receiver.next() : receiver.within(later.patience);
+    if (length === -EAGAIN) {
+      later.work();
+      continue;
+    }
     if (length < 0) {
       // ENOENT: the request was interrupted before it could be read
-      if (length === -ENOENT || length === -EINTR || length === -EAGAIN) continue;
+      if (length === -ENOENT || length === -EINTR) continue;
       if (length === -ENODEV) return;
       throw new Error(`cannot read from /dev/fuse: errno ${-length}`);
     }
     if (server.wire.u32(Header.opcode) === Opcode.init) {
       if (negotiate(fd, server)) events.live();
-    } else if (statistics === undefined) answer(fd, server);
-    else answerCounted(fd, server, statistics);
+    } else if (statistics === undefined) answer(fd, server, later);
+    else answerCounted(fd, server, later, statistics);
+    later.served();
   }
 }
 
-function answerCounted(fd: number, server: Server, { counts, timed }: Statistics): void {
+function answerCounted(fd: number, server: Server, later: Later, { counts, timed }: Statistics): void {
   const opcode = server.wire.u32(Header.opcode); // before the next request overwrites it
   counts.add(opcode);
   const start = timed ? performance.now() : 0;
-  answer(fd, server);
+  answer(fd, server, later);
   if (timed) counts.took(opcode, performance.now() - start);
 }
 
-function answer(fd: number, server: Server): void {
+function answer(fd: number, server: Server, later: Later): void {
   let content: number;
   try {
     content = dispatch(server);
   } catch (error) {
+    if (error instanceof Unsettled) return later.park();
+    later.guard();
     reply(fd, server, 0, failure(server, error));
     return;
   }
+  later.guard();
   if (content >= 0) reply(fd, server, content, 0);
   else if (content !== NO_REPLY) reply(fd, server, 0, -content);
 }

@@ -1,0 +1,89 @@
+/**
+ * What is done between requests: copy-ups that go on after their answer, and requests that have to wait for one while the
+ * others do not.
+ */
+import { runSync } from '@ovl/core';
+import { Header } from './protocol.js';
+import type { Server } from './server.js';
+
+/** Milliseconds without a request after which there is time for copies of files of which only attributes changed. */
+const QUIET_MS = 10;
+/** Milliseconds after which one of these is made after each request. */
+const OLD_MS = 1000;
+/** Milliseconds between looks at what is being done beside. */
+const LOOK_MS = 1;
+/** Milliseconds that the main thread gets to hold the mount: it may itself be waiting for an answer. */
+const HOLD_MS = 20;
+
+export class Later {
+  readonly #server: Server;
+  readonly #answer: () => void;
+  /** Requests, in the order of their arrival. */
+  #parked: Uint8Array[] = [];
+  #isQuiet = false;
+  #isHeld = false;
+
+  /** `answer` answers the request on the wire, or parks it again. */
+  constructor(server: Server, answer: () => void) {
+    this.#server = server;
+    this.#answer = answer;
+  }
+
+  /** Whether there is nothing to do but to wait for a request. */
+  get isIdle(): boolean {
+    return this.#parked.length === 0 && this.#server.lazy?.hasWork !== true;
+  }
+
+  /** How long to wait for a request before {@link work}, in milliseconds. */
+  get patience(): number {
+    if (this.#server.lazy?.isCopying === true) return LOOK_MS;
+    return this.#isQuiet || this.#parked.length > 0 ? 0 : QUIET_MS;
+  }
+
+  /** Before a reply: while the upper lacks what was answered, the mount is held; after it, no longer than that. */
+  guard(): void {
+    const { lazy, beside } = this.#server;
+    if (lazy === undefined || beside === undefined || lazy.isEmpty !== this.#isHeld) return;
+    this.#isHeld = !lazy.isEmpty;
+    beside.begin((slot) => ({ kind: this.#isHeld ? 'hold' : 'let-go', slot })).wait(HOLD_MS);
+  }
+
+  /** No request came for as long as there was patience. */
+  work(): void {
+    this.#isQuiet = true;
+    this.#workOnce();
+    this.#retry();
+  }
+
+  /** A request was answered: what waits for long has its turn even if they never end. */
+  served(): void {
+    const { lazy } = this.#server;
+    if (lazy === undefined) return;
+    this.#isQuiet = false;
+    const { oldest } = lazy;
+    if (lazy.isCopying || (oldest !== undefined && Date.now() - oldest > OLD_MS)) this.#workOnce();
+    if (this.#parked.length > 0) this.#retry();
+  }
+
+  #workOnce(): void {
+    const { lazy, overlay } = this.#server;
+    if (lazy?.hasWork !== true) return;
+    runSync(overlay.perform((stack) => lazy.work(stack)));
+    this.guard();
+  }
+
+  /** Keeps the request on the wire until it can be answered. */
+  park(): void {
+    const { wire } = this.#server;
+    this.#parked.push(Uint8Array.from(wire.input.subarray(0, wire.u32(Header.length))));
+  }
+
+  #retry(): void {
+    const waiting = this.#parked; // some may have to wait again
+    this.#parked = [];
+    for (const message of waiting) {
+      this.#server.wire.input.set(message);
+      this.#answer();
+    }
+  }
+}
