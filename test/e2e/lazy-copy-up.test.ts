@@ -187,6 +187,13 @@ test('room is asked for before the answer', { timeout: deadline }, async () => {
   expect(readdirSync(join(disk, 'upper'))).toEqual([]);
 });
 
+test('ovl diff has it', { timeout: deadline }, async () => {
+  await mount();
+  for (const name of FILES) writeAt(at(`merged/${name}`), 'new', 100);
+  const { stdout } = await execute([...ovl, 'diff', at('merged')], { timeout: deadline });
+  expect(stdout.split('\n').map((line) => line.slice(0, 4))).toEqual(['C /a', 'C /b', 'C /c', 'C /d', '']);
+});
+
 test('lazy_copy_up=off: the upper has it with the answer', { timeout: deadline }, async () => {
   await mount('lazy_copy_up=off');
   writeAt(at('merged/a'), 'new', 100);

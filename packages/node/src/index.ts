@@ -1,6 +1,7 @@
 /** `@ovl/node`: directories of the host as layers, and mounts of overlays over FUSE. */
 export { type AsyncNodeFs, createFs, type NodeFs, type NodeFsOptions } from './fs/fs.js';
 export { type FsckFinding, type FsckOptions, fsck } from './fsck.js';
+export { settleMount } from './fuse/settle-mount.js';
 export { hostLayer } from './host-layer.js';
 export { type HostUpperLayer, type HostUpperOptions, hostUpper } from './host-upper.js';
 export { type MountedOverlay, mount } from './mount.js';

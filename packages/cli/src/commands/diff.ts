@@ -1,6 +1,6 @@
 /** `ovl diff`: what an upper layer changed, read from the upper itself. */
 import { type Change, diff, runSync, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '@ovl/core';
-import { hostLayer, listMounts, parseMountOptions, sameMountpoint } from '@ovl/node';
+import { hostLayer, listMounts, parseMountOptions, sameMountpoint, settleMount } from '@ovl/node';
 import type { Arguments, Command } from '../command.js';
 import { UsageError } from '../exit.js';
 import { formatSize, paint, printable, printJson, printLine } from '../print.js';
@@ -39,7 +39,8 @@ export const diffCommand: Command = {
     [3, 'nothing of ours is mounted there, or a layer is missing'],
   ],
   async run(args) {
-    const { lower, upper, userxattr } = layers(args);
+    const { lower, upper, userxattr, mountpoint } = layers(args);
+    if (mountpoint !== undefined) await settleMount(mountpoint); // a large file may still be on its way into the upper
     const upperLayer = hostLayer(upper);
     const lowerLayers = lower.map((path) => hostLayer(path));
     const xattrPrefix = userxattr ? 'user.overlay.' : 'trusted.overlay.';
@@ -55,7 +56,15 @@ export const diffCommand: Command = {
   },
 };
 
-function layers(args: Arguments): { lower: readonly string[]; upper: string; userxattr: boolean } {
+interface Layers {
+  lower: readonly string[];
+  upper: string;
+  userxattr: boolean;
+  /** Where they are mounted. */
+  mountpoint?: string;
+}
+
+function layers(args: Arguments): Layers {
   const [merged, ...rest] = args.positionals;
   if (rest.length > 0) throw new UsageError(`unexpected argument '${rest[0]}'`, 'diff');
   if (args.has('options')) {
@@ -69,7 +78,8 @@ function layers(args: Arguments): { lower: readonly string[]; upper: string; use
     throw new NotMountedError(`${merged}: no ovl mount there; see 'ovl ps', or name the layers with -o`);
   }
   if (mount.upper === undefined) throw new NotMountedError(`${merged}: mounted read-only, there is nothing to compare`);
-  return { lower: mount.lower, upper: mount.upper, userxattr: mount.userxattr };
+  const { lower, upper, userxattr, mountpoint } = mount;
+  return { lower, upper, userxattr, mountpoint };
 }
 
 export class NotMountedError extends Error {
