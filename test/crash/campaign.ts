@@ -68,7 +68,7 @@ export async function campaign({ kills, seed, loss, only, limitMs, signal, log }
       const worldSeed = seed + world * 104_729;
       const workload =
         world % LARGE_EVERY === LARGE_EVERY - 1
-          ? new LargeWorkload(worldSeed, loss)
+          ? new LargeWorkload(worldSeed, loss, world % (2 * LARGE_EVERY) === LARGE_EVERY - 1 ? 'after' : 'before')
           : new TreeWorkload(worldSeed, loss);
       try {
         await new World({ client, folder, workload, seed: worldSeed, tally, disk }).run(number);
@@ -183,7 +183,8 @@ class World {
   async #mount(): Promise<number> {
     const { mount, listMounts } = (await import(/* @vite-ignore */ built)) as OvlNode;
     const { lower, upper, work, merged } = this.#place;
-    await mount({ lower, upper, work, mountpoint: merged });
+    const { lazyCopyUp } = this.#options.workload;
+    await mount({ lower, upper, work, mountpoint: merged, ...(lazyCopyUp && { lazyCopyUp }) });
     const record = listMounts().find(({ mountpoint }) => mountpoint === merged);
     if (record === undefined) throw new CrashFailure('the mount is not listed');
     return record.pid;

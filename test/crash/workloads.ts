@@ -43,6 +43,8 @@ export interface Attempt {
 export interface Workload {
   /** Makes the lower directories `root/0`, `root/1` …, topmost first; returns how many. */
   layers: number;
+  /** Of the mount: whether large files are copied up before their first change is answered. */
+  readonly lazyCopyUp?: 'off';
   build(client: Driver<Requests>, roots: readonly string[]): Promise<void>;
   attempt(index: number): Promise<Attempt>;
   view(client: Driver<Requests>, place: Place, by: 'ovl' | 'kernel'): Promise<unknown>;
@@ -207,17 +209,22 @@ export class TreeWorkload implements Workload {
 
 const LARGE_BYTES = 24 << 20;
 
-/** Changes of large files: the first one of each copies it up. */
+/**
+ * Changes of large files: the first one of each copies it up, "before" it is answered or "after". In the latter case a file whose
+ * changes nobody has synced, and whose name is the old one, may be as it was below.
+ */
 export class LargeWorkload implements Workload {
   readonly layers = 1;
+  readonly lazyCopyUp?: 'off';
   readonly #seed: number;
   readonly #loss: Loss;
   readonly #files: LargeFile[];
   #model: LargeModel;
 
-  constructor(seed: number, loss: Loss) {
+  constructor(seed: number, loss: Loss, copies: 'before' | 'after') {
     this.#seed = seed;
     this.#loss = loss;
+    if (copies === 'before') this.lazyCopyUp = 'off';
     this.#files = [1, 2, 3, 4, 5].map((n) => ({ name: `large${n}`, bytes: LARGE_BYTES + n * 1000, seed: seed + n }));
     this.#model = new LargeModel(this.#files);
   }
@@ -249,7 +256,10 @@ export class LargeWorkload implements Workload {
       { kind: 'create', path: `/sync${index}`, mode: 0o644, uid: 0, gid: 0 },
       ...fsyncOf(`/sync${index}`),
     ];
-    const arbitrary: fc.Arbitrary<FileOperation[]> = this.#loss === 'power' ? alone.map((op) => [op, ...synced]) : two;
+    const after = (op: FileOperation): FileOperation[] =>
+      this.lazyCopyUp === 'off' ? synced : fsyncOf(op.kind === 'rename' ? op.to : `/${name}`);
+    const arbitrary: fc.Arbitrary<FileOperation[]> =
+      this.#loss === 'power' ? alone.map((op) => [op, ...after(op)]) : two;
     const operations = sample(arbitrary, this.#seed + index * 7919);
     const models = [this.#model];
     for (const operation of operations) {
@@ -267,9 +277,14 @@ export class LargeWorkload implements Workload {
       results,
       expected: (count) => Promise.resolve((models[count] as LargeModel).view()),
       settle: (answered, found) => {
-        const synced = operations.slice(0, answered).findLastIndex(({ kind }) => kind === 'fsync') + 1;
+        const done = operations.slice(0, answered);
+        const synced = done.findLastIndex(({ kind }) => kind === 'fsync') + 1;
         const first = this.#loss === 'kill' ? answered : synced;
-        for (let count = Math.min(answered + 1, operations.length); count >= first; count--) {
+        const counts: number[] = [];
+        for (let count = Math.min(answered + 1, operations.length); count >= first; count--) counts.push(count);
+        const isSettled = this.lazyCopyUp === 'off' || synced > 0 || done.some(({ kind }) => kind === 'rename');
+        if (!isSettled && first > 0) counts.push(0); // all of it or nothing
+        for (const count of counts) {
           if (!isDeepStrictEqual((models[count] as LargeModel).view(), found)) continue;
           this.#model = models[count] as LargeModel;
           return Promise.resolve(count);
