@@ -3,6 +3,7 @@
  * others do not.
  */
 import { runSync } from '@ovl/core';
+import type { BesideJob } from '../beside.js';
 import { Header } from './protocol.js';
 import type { Server } from './server.js';
 
@@ -22,6 +23,7 @@ export class Later {
   #parked: Uint8Array[] = [];
   #isQuiet = false;
   #isHeld = false;
+  #holding: BesideJob | undefined;
 
   /** `answer` answers the request on the wire, or parks it again. */
   constructor(server: Server, answer: () => void) {
@@ -45,7 +47,9 @@ export class Later {
     const { lazy, beside } = this.#server;
     if (lazy === undefined || beside === undefined || lazy.isEmpty !== this.#isHeld) return;
     this.#isHeld = !lazy.isEmpty;
-    beside.begin((slot) => ({ kind: this.#isHeld ? 'hold' : 'let-go', slot })).wait(HOLD_MS);
+    this.#holding?.poll(); // what came too late gives back what it had
+    this.#holding = beside.begin((slot) => ({ kind: this.#isHeld ? 'hold' : 'let-go', slot }));
+    this.#holding.wait(HOLD_MS);
   }
 
   /** No request came for as long as there was patience. */
