@@ -102,7 +102,7 @@ describe('a file that is removed while it is open', () => {
   test('a name like libfuse’s hidden ones is a name, for a file that nobody has open', () => {
     const { ask } = scene({ f: 'content', d: {} });
     ask(names.rename, '/f', `/${HIDDEN}`);
-    expect(ask(directories.readdir, '/')).toEqual(['.', '..', 'd', HIDDEN]);
+    expect((ask(directories.readdir, '/') as string[]).toSorted()).toEqual(['.', '..', HIDDEN, 'd']); // in no order
     expect(stat({ ask }, `/${HIDDEN}`)).toMatchObject({ nlink: 1, size: 7 });
     ask(names.unlink, `/${HIDDEN}`);
     expect(codeOf(() => ask(attributes.getattr, `/${HIDDEN}`))).toBe('ENOENT');

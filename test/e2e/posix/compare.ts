@@ -13,8 +13,8 @@ export interface Case {
   merged: string;
   /** Calls after an unmount and a mount. */
   remounted?: string;
-  /** File systems that answer differently, with the reason; their answers are not looked at. */
-  differs?: Partial<Record<'plain' | 'kernel', string>>;
+  /** File systems that answer differently or need not be asked, with the reason; their answers are not looked at. */
+  differs?: Partial<Record<Exclude<World, 'ovl'>, string>>;
   /** What else has to hold, while mounted: where the parts are, below the case's own directory. */
   also?: (parts: { merged: string; upper: string }) => void;
 }
@@ -58,7 +58,7 @@ export function compare(subject: string, cases: readonly Case[], options: WorldO
       const own = opened();
       const seen = new Map<World, string[]>();
       for (const world of WORLDS) {
-        if ((world === 'kernel' || world === 'plain') && differs?.[world] !== undefined) continue;
+        if (world !== 'ovl' && differs?.[world] !== undefined) continue;
         seen.set(world, answers(own, script, join(own.root(world, 'merged'), place(index))));
       }
       const ours = seen.get('ovl') as string[];

@@ -110,6 +110,7 @@ compare(
         stat d/file-0 mode => ENOENT
         stat d/file-1 mode => 100644`,
       remounted: 'crowd d look 100000 => 90000 listed, 0 removed',
+      differs: { 'no-open': 'nothing is opened but the directory, and it takes long' },
     },
   ],
   { on: 'tmpfs' },
