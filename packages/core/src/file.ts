@@ -116,10 +116,15 @@ export function* allocate(
 }
 
 /** A handle that never wrote has nothing to make durable, but its inode may: the copy is synced all the same. */
-export function* fsync(stack: Stack, handle: OpenHandle, scope: 'data' | 'all'): Operation<void> {
+export function* fsync(
+  stack: Stack,
+  handle: OpenHandle,
+  scope: 'data' | 'all',
+  sync: (file: UpperFile) => void | PromiseLike<void> = (file) => file.fsync(scope),
+): Operation<void> {
   yield* settle(stack, handle.inode);
   if (handle.writable !== undefined) {
-    yield* wait(handle.writable.fsync(scope));
+    yield* wait(sync(handle.writable));
     return;
   }
   const { upper } = handle.inode;

@@ -8,7 +8,7 @@ import { createObject, linkObject, type Creation } from './create.js';
 import { FsError } from './errors.js';
 import { allocate, fsync, openFile, type OpenFlags, type OpenHandle, read, release, seek, write } from './file.js';
 import { type Dentry, type Inode, type OverlayOptions, Stack } from './inode.js';
-import type { AllocateMode } from './layer.js';
+import type { AllocateMode, UpperFile } from './layer.js';
 import { getattr, lookup } from './lookup.js';
 import type { DirectoryEntry } from './merge.js';
 import type { OwnerMap } from './owners.js';
@@ -174,8 +174,13 @@ export class Overlay<M extends Mode = Mode> {
     return this.#told(allocate(this.#stack, handle, mode, offset, length), 'change', handle.inode.dentry);
   }
 
-  fsync(handle: OpenHandle, scope: 'data' | 'all'): Operation<void> {
-    return fsync(this.#stack, handle, scope);
+  /** `sync`: for a handle that may write, in place of the layer's own `fsync`. */
+  fsync(
+    handle: OpenHandle,
+    scope: 'data' | 'all',
+    sync?: (file: UpperFile) => void | PromiseLike<void>,
+  ): Operation<void> {
+    return fsync(this.#stack, handle, scope, sync);
   }
 
   release(handle: OpenHandle): Operation<void> {

@@ -89,6 +89,13 @@ export function receiveFd(socketFd: number): number | undefined {
   return control.readInt32LE(16);
 }
 
+const F_DUPFD_CLOEXEC = 1030;
+
+/** Another descriptor of the same open file, closed on exec. */
+export function duplicate(fd: number): number {
+  return checked(c.fcntl(fd, F_DUPFD_CLOEXEC, 0), 'fcntl');
+}
+
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
 const POLLIN = 1;

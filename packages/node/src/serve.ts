@@ -10,11 +10,15 @@ import { Beside, type BesideTask } from './beside.js';
 import { RequestCounts } from './fuse/request-counts.js';
 import { Server } from './fuse/server.js';
 import { serve } from './fuse/session.js';
+import { type SyncTask, SyncsBeside } from './fuse/sync-beside.js';
 import { openLayers, serverOptions } from './open-layers.js';
 import type { ServeEvent, ServeRequest } from './transport.js';
 
 /** From the main thread, after the request. */
 export type ServeCommand = { kind: 'serve'; fd: number } | { kind: 'close' };
+
+/** To the main thread. */
+export type ThreadEvent = ServeEvent | { kind: 'sync'; task: SyncTask };
 
 export interface ThreadRequest extends ServeRequest {
   /** Of {@link RequestCounts}. */
@@ -44,6 +48,7 @@ function main(port: MessagePort, { layers, log, stats, counts, beside }: ThreadR
     const aside = new Beside(beside, (task) => post({ kind: 'beside', task }));
     const { overlay, userxattr, begin } = openLayers(layers, { lazy, beside: aside });
     const server = new Server(overlay, options, { lazy, beside: aside });
+    server.syncs = new SyncsBeside((task) => port.postMessage({ kind: 'sync', task } satisfies ThreadEvent));
     port.once('message', (command: ServeCommand) => {
       try {
         if (command.kind === 'serve') {

@@ -13,6 +13,7 @@ export { errorOf } from './libc.js';
 export { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, mountOf, statxAt, statxFd, statxOrErrno } from './statx.js';
 export { CAPABILITY, getxattr, listxattr, removexattr, setxattr } from './xattr-syscalls.js';
 export {
+  duplicate,
   ioctlOrErrno,
   ioctlValue,
   mount,

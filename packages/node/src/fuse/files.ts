@@ -7,6 +7,7 @@ import {
   S_IFREG,
   S_ISGID,
   S_ISUID,
+  type UpperFile,
   copyRange,
   createTmpfile,
   isFsError,
@@ -36,7 +37,8 @@ import {
   WRITE_DATA_BYTES,
   WRITE_KILL_SUIDGID,
 } from './protocol.js';
-import type { Handler, Server } from './server.js';
+import { NO_REPLY, type Handler, type Server } from './server.js';
+import { type SyncsBeside, sizeOf } from './sync-beside.js';
 
 /** Bytes that one COPY_FILE_RANGE copies at most: other requests wait for it, and callers come back for the rest. */
 const COPY_MAX_BYTES = 64 << 20;
@@ -194,9 +196,27 @@ export const fsync: Handler = (server) => {
     return 0;
   }
   const scope = (wire.u32(ARGUMENT + 2) & FSYNC_FDATASYNC) !== 0 ? 'data' : 'all';
-  runSync(overlay.fsync(fileToRead(server), scope));
+  const handle = fileToRead(server);
+  const { syncs } = server;
+  const start = performance.now();
+  if (syncs?.choose(handle, () => sizeOf(handle), start) === 'beside') {
+    let begun = false;
+    const begin = (file: UpperFile): void => {
+      begun = syncs.begin(file, scope, wire);
+      if (!begun) (file as UpperFile<'sync'>).fsync(scope);
+    };
+    runSync(overlay.fsync(handle, scope, begin));
+    return begun ? NO_REPLY : 0;
+  }
+  runSync(overlay.fsync(handle, scope));
+  if (syncs !== undefined) tookSince(syncs, start);
   return 0;
 };
+
+function tookSince(syncs: SyncsBeside, start: number): void {
+  const now = performance.now();
+  syncs.took(now - start, now);
+}
 
 export const fallocate: Handler = (server) => {
   const { wire, overlay } = server;

@@ -11,6 +11,7 @@ import { ReadAhead } from './read-ahead.js';
 import { Listings } from './listings.js';
 import type { Passthrough } from './passthrough.js';
 import { REPLY } from './protocol.js';
+import type { SyncsBeside } from './sync-beside.js';
 import { HandleTable, NodeTable } from './tables.js';
 import { VolatileSync } from './volatile-sync.js';
 import { Wire, lifetime } from './wire.js';
@@ -59,6 +60,8 @@ export class Server {
   readonly beside: Beside | undefined;
   /** In place of `fsync`, on a volatile mount. */
   readonly volatile: VolatileSync | undefined;
+  /** Where there is somebody to sync files meanwhile. */
+  syncs: SyncsBeside | undefined;
   /** Where the kernel can do without us for file data. */
   passthrough: Passthrough | undefined;
   /** Whether SETXATTR has come to carry flags of its own (FUSE_SETXATTR_EXT), and is 8 bytes longer. */

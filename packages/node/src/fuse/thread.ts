@@ -9,6 +9,7 @@ import { openDevice } from './mount.js';
 import { settleMount } from './settle-mount.js';
 import { type RequestCount, RequestCounts } from './request-counts.js';
 import { takeThread } from './start-thread.js';
+import { type SyncTask, carryOutSync } from './sync-beside.js';
 
 export const directTransport: Transport = {
   name: 'direct',
@@ -22,6 +23,10 @@ class ServingThread implements MountServer {
   #mountpoint: string | undefined;
   /** Descriptor of the mount, while copies are under way that are not in the upper yet. */
   #held = -1;
+  #device = -1;
+  #released = false;
+  /** Under way. */
+  #syncs = 0;
 
   constructor(request: ServeRequest, listener: (event: ServeEvent) => void) {
     const beside = besideMemory();
@@ -31,6 +36,7 @@ class ServingThread implements MountServer {
     const failed = (message: string): void => listener({ kind: 'failed', message, code: undefined });
     this.#thread.on('message', (event: ThreadEvent) => {
       if (event.kind === 'beside') runBeside(beside, event.task, (how) => this.#hold(how));
+      else if (event.kind === 'sync') this.#sync(event.task);
       else listener(event);
     });
     this.#thread.on('error', (error) => failed(error.message));
@@ -46,11 +52,12 @@ class ServingThread implements MountServer {
   attach(request: AttachRequest): Attachment {
     const { fd, ...mounted } = openDevice(request);
     this.#mountpoint = request.mountpoint;
+    this.#device = fd;
     this.#tell({ kind: 'serve', fd });
     return {
       ...mounted,
       settle: () => (this.#held < 0 ? undefined : settleMount(request.mountpoint)),
-      release: () => close(fd),
+      release: () => this.#release(),
     };
   }
 
@@ -63,6 +70,23 @@ class ServingThread implements MountServer {
       this.#held = open(this.#mountpoint, O_PATH | O_CLOEXEC); // which asks nothing of the mount
     } catch (error) {
       if (!isFsError(error)) throw error; // moved away: then it is unmounted by another name
+    }
+  }
+
+  #sync(task: SyncTask): void {
+    this.#syncs++;
+    carryOutSync(this.#device, task, () => {
+      this.#syncs--;
+      if (this.#released) this.#release();
+    });
+  }
+
+  /** Not while an answer is to come: the descriptor's number would be somebody else's by then. */
+  #release(): void {
+    this.#released = true;
+    if (this.#syncs === 0 && this.#device >= 0) {
+      close(this.#device);
+      this.#device = -1;
     }
   }
 
