@@ -11,9 +11,15 @@ import type { LayerNode, NewObject, Occupant, Place } from './layer.js';
 import { list, require } from './lookup.js';
 import { maybe, type Operation, wait } from './run.js';
 
+/** As {@link require}, without its attributes: a layer call less where the entry is known. */
+function* inodeAt(stack: Stack, dir: Inode, name: string, syscall: 'unlink' | 'rmdir'): Operation<Inode> {
+  const known = stack.revalidation === undefined ? dir.children?.get(name) : undefined;
+  return known ?? (yield* require(stack, dir, name, syscall)).inode;
+}
+
 /** See `Overlay.unlink`. */
 export function* unlink(stack: Stack, dir: Inode, name: string): Operation<void> {
-  const { inode } = yield* require(stack, dir, name, 'unlink');
+  const inode = yield* inodeAt(stack, dir, name, 'unlink');
   if (inode.isDirectory) throw new FsError('EISDIR', { syscall: 'unlink', path: name });
   stack.writable();
   if (coversBelow(dir, name)) yield* copyUp(stack, dir);
@@ -23,7 +29,7 @@ export function* unlink(stack: Stack, dir: Inode, name: string): Operation<void>
 
 /** See `Overlay.rmdir`. */
 export function* rmdir(stack: Stack, dir: Inode, name: string): Operation<void> {
-  const { inode } = yield* require(stack, dir, name, 'rmdir');
+  const inode = yield* inodeAt(stack, dir, name, 'rmdir');
   if (!inode.isDirectory) throw new FsError('ENOTDIR', { syscall: 'rmdir', path: name });
   yield* checkEmpty(stack, inode, name);
   stack.writable();
@@ -32,7 +38,7 @@ export function* rmdir(stack: Stack, dir: Inode, name: string): Operation<void> 
 }
 
 function* remove(stack: Stack, dir: Inode, name: string, syscall: 'unlink' | 'rmdir'): Operation<void> {
-  const { inode } = yield* require(stack, dir, name, syscall);
+  const inode = yield* inodeAt(stack, dir, name, syscall); // again: it may be another by now
   inode.pins++;
   try {
     yield* removeInode(stack, dir, name, inode, syscall);

@@ -17,9 +17,6 @@ import type { ServeEvent, ServeRequest } from './transport.js';
 /** From the main thread, after the request. */
 export type ServeCommand = { kind: 'serve'; fd: number } | { kind: 'close' };
 
-/** To the main thread. */
-export type ThreadEvent = ServeEvent | { kind: 'sync'; task: SyncTask };
-
 export interface ThreadRequest extends ServeRequest {
   /** Of {@link RequestCounts}. */
   counts: SharedArrayBuffer;
@@ -28,7 +25,7 @@ export interface ThreadRequest extends ServeRequest {
 }
 
 /** What the thread tells the main one: the server's events, and what is to be done beside it. */
-export type ThreadEvent = ServeEvent | { kind: 'beside'; task: BesideTask };
+export type ThreadEvent = ServeEvent | { kind: 'beside'; task: BesideTask } | { kind: 'sync'; task: SyncTask };
 
 function main(port: MessagePort, { layers, log, stats, counts, beside }: ThreadRequest): void {
   const post = (event: ThreadEvent): void => port.postMessage(event);
@@ -48,7 +45,7 @@ function main(port: MessagePort, { layers, log, stats, counts, beside }: ThreadR
     const aside = new Beside(beside, (task) => post({ kind: 'beside', task }));
     const { overlay, userxattr, begin } = openLayers(layers, { lazy, beside: aside });
     const server = new Server(overlay, options, { lazy, beside: aside });
-    server.syncs = new SyncsBeside((task) => port.postMessage({ kind: 'sync', task } satisfies ThreadEvent));
+    server.syncs = new SyncsBeside((task) => post({ kind: 'sync', task }));
     port.once('message', (command: ServeCommand) => {
       try {
         if (command.kind === 'serve') {

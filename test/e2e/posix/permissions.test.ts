@@ -87,6 +87,61 @@ compare('permissions', [
       stat d/other mode`,
   },
   {
+    what: 'a directory whose group and set-group-id bit change between what is made in it',
+    lower: 'mkdir d 0755',
+    merged: `
+      umask 0
+      open f d/a w,creat 0644
+      chown d 0 5
+      open f d/b w,creat 0644
+      chmod d 02755
+      open f d/c w,creat 0644
+      mkdir d/e 0755
+      chown d 0 6
+      chmod d 02755
+      open f d/g w,creat 0644
+      symlink t d/h
+      chmod d 0755
+      open f d/i w,creat 0644
+      stat d/a owner => 0:0
+      stat d/b owner => 0:0
+      stat d/c owner => 0:5
+      stat d/e mode owner => 42755 0:5
+      stat d/g owner => 0:6
+      stat d/h owner => 0:6
+      stat d/i owner => 0:0`,
+  },
+  {
+    what: 'a file just made: without a capability until it gets one, by any of its names, and what takes its name has none',
+    merged: `
+      process bob 1000
+      chmod . 0777
+      open f a rw,creat 0644
+      pwrite f 0 x => 1
+      getx a security.capability => ENODATA
+      sethex a security.capability ${CAP_NET_RAW} => ok
+      gethex a security.capability => ${CAP_NET_RAW}
+      link a b
+      gethex b security.capability => ${CAP_NET_RAW}
+      unlink a
+      gethex b security.capability => ${CAP_NET_RAW}
+      open g a rw,creat 0644
+      pwrite g 0 y => 1
+      getx a security.capability => ENODATA
+      pwrite f 0 z => 1
+      getx b security.capability => ENODATA
+      sethex b security.capability ${CAP_NET_RAW} => ok
+      rename b a
+      gethex a security.capability => ${CAP_NET_RAW}
+      chown a 1000 1000
+      getx a security.capability => ENODATA
+      sethex a security.capability ${CAP_NET_RAW} => ok
+      truncate a 0
+      getx a security.capability => ENODATA
+      removex a security.capability => ENODATA`,
+    remounted: 'getx a security.capability => ENODATA',
+  },
+  {
     what: 'a sticky directory',
     lower: `
       mkdir d 0777
