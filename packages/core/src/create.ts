@@ -145,13 +145,12 @@ export function* inherit(
 
 /** A set-group-id directory passes its group on, and to directories the bit too (inode_init_owner). */
 function* inheritGroup(stack: Stack, dir: Inode, object: NewObject): Operation<NewObject> {
-  if (dir.givesGroup === undefined) {
+  if (dir.group === undefined) {
     const { mode, gid } = yield* wait(stack.writable().getattr(dir.upper as LayerNode));
-    dir.givesGroup = (mode & S_ISGID) === 0 ? 'none' : gid;
+    dir.group = (mode & S_ISGID) === 0 ? 'none' : gid;
   }
-  const { givesGroup: gid } = dir;
-  if (gid === 'none') return object;
-  return { ...object, gid, mode: isDirectory(object.mode) ? object.mode | S_ISGID : object.mode };
+  if (dir.group === 'none') return object;
+  return { ...object, gid: dir.group, mode: isDirectory(object.mode) ? object.mode | S_ISGID : object.mode };
 }
 
 export function* setOpaque(stack: Stack, node: LayerNode): Operation<void> {

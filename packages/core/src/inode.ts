@@ -246,7 +246,7 @@ export class Inode {
   /** Directories: the default ACL, once read. */
   defaultAcl: Uint8Array | 'none' | undefined;
   /** Directories: the group that new objects get, once read. */
-  givesGroup: number | 'none' | undefined;
+  group: number | 'none' | undefined;
   /** Directories: cached entries. */
   children: Map<string, Inode> | undefined;
   /** Directories: all visible names, once read. */

@@ -74,11 +74,9 @@ const WHITEOUT: NewObject = { mode: S_IFCHR, uid: 0, gid: 0, rdev: 0 };
 
 function* cover(stack: Stack, to: Place, over: Occupant, keep: LayerNode | undefined): Operation<void> {
   const upper = stack.writable();
-  if (over === 'nothing' && keep === undefined) {
-    yield* wait(upper.create(to, WHITEOUT)); // whole by itself, where nothing has to make room
-    return;
-  }
-  const { node } = yield* wait(upper.stage(WHITEOUT));
+  const alone = over === 'nothing' && keep === undefined; // whole by itself, where nothing has to make room
+  const { node } = yield* wait(alone ? upper.create(to, WHITEOUT) : upper.stage(WHITEOUT));
+  if (alone) return;
   let linked = false;
   try {
     yield* wait(upper.commit({ kind: 'link', node, to, over, keep }));

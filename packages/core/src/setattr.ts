@@ -47,7 +47,7 @@ function* apply(
     if (kept !== mode) wanted = { ...change, mode: kept & 0o7777 };
   }
   yield* wait((inode.pending ?? upper).setattr(node, wanted));
-  inode.givesGroup = undefined;
+  inode.group = undefined;
   return yield* getattr(stack, inode);
 }
 
