@@ -61,7 +61,8 @@ export function* openDescriptor(fs: Context, path: string, how: number, mode: nu
     throw new FsError(code, { syscall: 'open', path });
   };
   const nofollow = has(O_NOFOLLOW) || (has(O_CREAT) && has(O_EXCL));
-  let { dir, name, entry, slash } = yield* locate(fs, path, 'open', nofollow ? 'nofollow' : 'follow');
+  const final = has(O_CREAT) && path.endsWith('/') ? 'new' : nofollow ? 'nofollow' : 'follow';
+  let { dir, name, entry, slash } = yield* locate(fs, path, 'open', final);
   if (has(O_CREAT)) {
     if (slash) fail('EISDIR');
     if (entry !== undefined && has(O_EXCL)) fail('EEXIST');
@@ -170,13 +171,14 @@ function readTarget<B extends ArrayBufferView>(
   } else if (typeof offset === 'object' && offset !== null && !Array.isArray(offset)) where = offset;
   else if (offset !== undefined && offset !== null && length === undefined && position === undefined) {
     throw wrongType('options', 'of type object', offset);
-  } else where = { offset: offset as number, length, position };
+  } else if (length === undefined && position === undefined) where = {};
+  else where = { offset: offset as number, length: (length as number) | 0, position };
   if (!ArrayBuffer.isView(buffer)) {
     throw wrongType('buffer', 'an instance of Buffer, TypedArray, or DataView', buffer);
   }
   const from = where.offset === null || where.offset === undefined ? 0 : toInteger(where.offset, 'offset', 0);
   const all = bytesOf(buffer);
-  const count = where.length === null || where.length === undefined ? all.length - from : where.length | 0;
+  const count = where.length === undefined ? all.length - from : (where.length as number) | 0;
   if (count === 0) return { buffer, bytes: all.subarray(0, 0), at: undefined };
   if (all.length === 0) throw wrongValue('buffer', buffer, 'is empty and cannot be written');
   if (count < 0) throw outOfRange('length', '>= 0', count);
@@ -191,7 +193,7 @@ function toReadPosition(position: number | bigint | null | undefined, length: nu
     const max = 2n ** 63n - 1n - BigInt(length);
     if (position < -1n || position > max) throw outOfRange('position', `>= -1 && <= ${max}`, position);
   } else if (typeof position === 'number') toInteger(position, 'position', -1);
-  else throw wrongType('position', 'an integer or of type bigint', position);
+  else throw wrongType('position', 'of type bigint or integer', position);
   return position < 0 ? undefined : Number(position);
 }
 

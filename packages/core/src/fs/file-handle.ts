@@ -68,7 +68,9 @@ export class FileHandle {
     length?: number | null,
     position?: number | bigint | null,
   ): Promise<BytesRead<B>> {
-    return this.#run('read', (fs, fd) => read<B>(fs, fd, buffer, offset, length ?? null, position));
+    const isPlace = typeof offset === 'object' && offset !== null;
+    const where = isPlace ? offset : { offset, length: length ?? undefined, position };
+    return this.#run('read', (fs, fd) => read<B>(fs, fd, buffer, where));
   }
 
   readv<B extends ArrayBufferView>(

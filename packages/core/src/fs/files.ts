@@ -109,7 +109,7 @@ function* writeBy(
   const flags = toFlags(flag || usual, 'flag');
   yield* withFile(fs, path, flags, toMode(mode, 'mode', 0o666), function* (file) {
     yield* checkAborted(fs, signal);
-    yield* writeTo(fs, file, bytes, undefined);
+    if (bytes.length > 0) yield* writeTo(fs, file, bytes, undefined);
     if (flush === true) yield* syncOpen(fs, file, 'all');
   });
 }
@@ -159,10 +159,11 @@ export function throwIfAborted(signal: SignalLike): void {
 export function* truncate(fs: Context, path: FileLike, len?: number | null): Operation<void> {
   if (typeof path === 'number') return yield* ftruncate(fs, path, len);
   const at = toPath(path);
-  const size = Math.max(0, toInteger(len === undefined ? 0 : len, 'len'));
+  const size = (): number => Math.max(0, toInteger(len === undefined ? 0 : len, 'len'));
+  if (fs.kind === 'callback') size(); // thrown at the call; elsewhere what is wrong with the path comes first
   const { inode, attributes } = yield* existing(fs, at, 'open');
   if (isDirectory(attributes.mode)) throw new FsError('EISDIR', { syscall: 'open', path: at });
-  yield* named('open', at, fs.overlay.setattr(inode, { size }));
+  yield* named('open', at, fs.overlay.setattr(inode, { size: size() }));
 }
 
 /** The content and the permission bits. A destination that is there keeps its owner. */

@@ -125,7 +125,9 @@ export function* link(fs: Context, existingPath: PathLike, newPath: PathLike): O
 
 function* linkTo(fs: Context, from: string, to: string): Operation<void> {
   const { inode } = yield* existing(fs, from, 'link', 'nofollow');
-  const { dir, name } = free(yield* locate(fs, to, 'link', 'nofollow'), 'link', to);
+  const target = yield* locate(fs, to, 'link', 'new');
+  const { dir, name } = free(target, 'link', to);
+  if (target.slash) fail('ENOENT', 'link', to);
   yield* fs.overlay.link(inode, dir, name);
 }
 
@@ -147,7 +149,7 @@ export function* readlink(
   options?: OptionsLike<EncodingOption>,
 ): Operation<string | Uint8Array> {
   const { encoding } = toOptions<EncodingOption>(options, fs.isEncoding);
-  const at = toPath(path);
+  const at = toPath(path, 'oldPath');
   const { inode, attributes } = yield* existing(fs, at, 'readlink', 'nofollow');
   if (!isSymlink(attributes.mode)) fail('EINVAL', 'readlink', at);
   return spelled(fs, yield* named('readlink', at, fs.overlay.readlink(inode)), encoding);
@@ -178,14 +180,14 @@ function* resolve(
   syscall: string,
 ): Operation<string | Uint8Array> {
   const { encoding } = toOptions<EncodingOption>(options, fs.isEncoding);
-  const at = toPath(path);
-  const { dir, name, entry } = yield* locate(fs, at === '' ? '.' : at, syscall, 'follow');
+  const at = toPath(path).replace(/(?<=.)\/+$/, '');
+  const { dir, name, entry } = yield* locate(fs, at || '.', syscall, 'follow');
   if (entry === undefined) fail('ENOENT', syscall, at);
   return spelled(fs, pathOf(dir, name), encoding);
 }
 
 function* create(fs: Context, path: string, syscall: string, object: Creation): Operation<void> {
-  const located = yield* locate(fs, path, syscall, 'nofollow');
+  const located = yield* locate(fs, path, syscall, 'new');
   if (located.slash && located.entry === undefined && !isDirectory(object.mode)) fail('ENOENT', syscall, path);
   const { dir, name } = free(located, syscall, path);
   yield* named(syscall, path, fs.overlay.create(dir, name, object));

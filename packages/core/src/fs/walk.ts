@@ -20,7 +20,8 @@ export interface Located {
   slash: boolean;
 }
 
-export type FinalLink = 'follow' | 'nofollow';
+/** "new": the name is to be given; what is there already is in the way, whatever it is. */
+export type FinalLink = 'follow' | 'nofollow' | 'new';
 
 /** Walks a path. The root is its own directory under the name "". A missing last name is no error here. */
 export function* locate(fs: Context, path: string, syscall: string, final: FinalLink): Operation<Located> {
@@ -50,7 +51,7 @@ export function* locate(fs: Context, path: string, syscall: string, final: Final
     const isFinal = isLast && last !== 'dot';
     if (entry === undefined) return isFinal ? { dir, name, entry, last: 'name', slash } : fail('ENOENT');
     const { mode } = entry.attributes;
-    if (isSymlink(mode) && (!isLast || slash || final === 'follow')) {
+    if (isSymlink(mode) && (!isLast || (slash && final !== 'new') || final === 'follow')) {
       if (++links > SYMLINKS_MAX) fail('ELOOP');
       const target = yield* overlay.readlink(entry.inode);
       if (target.startsWith('/')) trail.length = 1;
@@ -59,7 +60,7 @@ export function* locate(fs: Context, path: string, syscall: string, final: Final
       continue;
     }
     if (isFinal) {
-      if (slash && !isDirectory(mode)) fail('ENOTDIR');
+      if (slash && final !== 'new' && !isDirectory(mode)) fail('ENOTDIR');
       return { dir, name, entry, last: 'name', slash };
     }
     if (!isDirectory(mode)) fail('ENOTDIR');
