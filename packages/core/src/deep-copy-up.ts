@@ -101,7 +101,7 @@ function* seal(stack: Stack, dir: Inode): Operation<boolean> {
   if (dir.hasOrigin && dir.dentry !== undefined) yield* markImpure(stack, dir.dentry.dir);
   yield* setOpaque(stack, node);
   dir.opaque = true;
-  dir.lower = [];
+  dir.parts = [];
   stack.forgetNames(dir);
   if (dir.redirect !== undefined) yield* wait(upper.removexattr(node, `${stack.prefix}redirect`));
   dir.redirect = undefined;

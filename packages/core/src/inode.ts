@@ -195,11 +195,17 @@ export interface Dentry {
   name: string;
 }
 
+/**
+ * There may be millions that are only looked at, so an inode starts with what all have. What few have it is given when they
+ * get it, and is undefined until then; what directories have makes them a class of their own.
+ */
 export class Inode {
   /** Never reused within one overlay; the root's is 1. */
   readonly id: number;
   /** The type bits of the mode. */
   readonly type: number;
+  /** Presented inode number, stable across copy-up. */
+  ino: number;
   /** Holders outside the overlay, see `Overlay.retain`. */
   references = 0;
   /** Open files and directories. */
@@ -207,78 +213,106 @@ export class Inode {
   /** Operations in flight that found it by themselves: it must not be forgotten while they wait. */
   pins = 0;
 
-  /** A name it was found under: the only one, for a directory. Undefined for the root and once every known name is gone. */
-  dentry: Dentry | undefined;
+  /** The directory of {@link dentry}. */
+  dir: Inode | undefined;
+  /** In {@link dir}. */
+  name = '';
   /** Whether it lost its last known name, as opposed to never having had one (the root). */
   isNameless = false;
-  /** Further known names of a hard-linked file, by directory and name. */
-  links: Map<string, Dentry> | undefined;
 
   upper: LayerNode | undefined;
-  /** For a directory, those that it merges, in order; otherwise at most one. */
-  lower: readonly Real[];
-  /** Presented inode number, stable across copy-up. */
-  ino: number;
-  /** Key in {@link Stack.aliases}, for a hard-linked upper file. */
-  alias: string | undefined;
-  union: Union | undefined;
+  /** {@link lower} of what is no directory. */
+  readonly node: LayerNode | undefined;
+  readonly layer: number;
   /** Whether the upper object records an origin, which its directory has to announce. */
   hasOrigin = false;
-  /** The upper object never had a name: a copy made after the last one had gone, or a new object that may get one. */
-  staged: 'copy' | 'new' | undefined;
-  /** Whether the upper was told to keep the object when its name went, until {@link Stack.letGo}. */
-  kept = false;
-  /** Metacopy: where the data is, once looked for. */
-  data: Real | undefined;
   /** The object, once it is known to hold the data itself. */
   whole: LayerNode | undefined;
+
+  // Few have these.
+
+  /** Further known names of a hard-linked file, by directory and name. */
+  declare links: Map<string, Dentry> | undefined;
+  /** Key in {@link Stack.aliases}, for a hard-linked upper file. */
+  declare alias: string | undefined;
+  declare union: Union | undefined;
+  /** The upper object never had a name: a copy made after the last one had gone, or a new object that may get one. */
+  declare staged: 'copy' | 'new' | undefined;
+  /** Whether the upper was told to keep the object when its name went, until {@link Stack.letGo}. */
+  declare kept: boolean | undefined;
+  /** Metacopy: where the data is, once looked for. */
+  declare data: Real | undefined;
   /** What the upper object records: what it is called below. Of a metacopy, known together with `data`. */
-  redirect: string | undefined;
+  declare redirect: string | undefined;
+  declare private mutex: Mutex | undefined;
 
   /** Attributes that the layer's object does not have: those that the copy is to get, while there is none or it is pending. */
-  shown: Partial<Attributes> | undefined;
+  declare shown: Partial<Attributes> | undefined;
   /** The copy's data, while that is still coming; its names are then only below. */
-  pending: PendingData | undefined;
+  declare pending: PendingData | undefined;
 
-  /** Directories: what the upper part records. */
-  opaque = false;
-  impure = false;
-  /** Directories: the default ACL, once read. */
-  defaultAcl: Uint8Array | 'none' | undefined;
-  /** Directories: the group that new objects get, once read. */
-  group: number | 'none' | undefined;
-  /** Directories: cached entries. */
-  children: Map<string, Inode> | undefined;
-  /** Directories: all visible names, once read. */
-  listing: Map<string, Listed> | undefined;
-  /** Directories: names under a whiteout in the upper. */
-  whiteouts: Map<string, Whiteout> | undefined;
-  /** Directories: moves with every change of a name, so that a lookup that was suspended notices; numbers the names, too. */
-  version = 0;
+  // Directories have these, too, and are the only ones to be asked for them.
 
-  #lock: Mutex | undefined;
+  /** As {@link lower}. */
+  declare parts: readonly Real[] | undefined;
+  /** What the upper part records. */
+  declare opaque: boolean | undefined;
+  declare impure: boolean | undefined;
+  /** The default ACL, once read. */
+  declare defaultAcl: Uint8Array | 'none' | undefined;
+  /** The group that new objects get, once read. */
+  declare group: number | 'none' | undefined;
+  /** Cached entries. */
+  declare children: Map<string, Inode> | undefined;
+  /** All visible names, once read. */
+  declare listing: Map<string, Listed> | undefined;
+  /** Names under a whiteout in the upper. */
+  declare whiteouts: Map<string, Whiteout> | undefined;
+  /** Moves with every change of a name, so that a lookup that was suspended notices; numbers the names, too. */
+  declare version: number;
 
   constructor(id: number, mode: number, ino: number, upper: LayerNode | undefined, lower: readonly Real[]) {
     this.id = id;
     this.type = mode & S_IFMT;
     this.ino = ino;
     this.upper = upper;
-    this.lower = lower;
+    this.node = lower[0]?.node;
+    this.layer = lower[0]?.layer as number;
+  }
+
+  /** A name it was found under: the only one, for a directory. Undefined for the root and once every known name is gone. */
+  get dentry(): Dentry | undefined {
+    const { dir, name } = this;
+    return dir && { dir, name };
+  }
+
+  /** For a directory, those that it merges, in order; otherwise at most one. */
+  get lower(): readonly Real[] {
+    const { parts, layer, node } = this;
+    return parts ?? (node === undefined ? [] : [{ layer, node }]);
   }
 
   get isDirectory(): boolean {
     return isDirectory(this.type);
   }
 
-  /** Serialises copy-up, writes and attribute changes. Most inodes are only looked at and never need it. */
-  get lock(): Mutex {
-    this.#lock ??= new Mutex();
-    return this.#lock;
+  /** Whether it is a directory that several layers contribute to. */
+  get isMerged(): boolean {
+    return this.parts !== undefined && this.parts.length > (this.upper === undefined ? 1 : 0);
   }
 
-  /** Whether several layers contribute to a directory. */
-  get isMerged(): boolean {
-    return this.lower.length > (this.upper === undefined ? 1 : 0);
+  /** Serialises copy-up, writes and attribute changes. */
+  get lock(): Mutex {
+    return (this.mutex ??= new Mutex());
+  }
+}
+
+class Directory extends Inode {
+  constructor(...of: ConstructorParameters<typeof Inode>) {
+    super(...of);
+    this.parts = of[4];
+    this.version = 0;
+    this.children = this.listing = undefined;
   }
 }
 
@@ -300,7 +334,7 @@ export class Stack {
   readonly directoryMoves: 'record' | 'copy' | 'refuse';
   readonly redirectMax: number;
   readonly revalidation: Revalidation | undefined;
-  readonly fsync: 'auto' | 'strict' | 'volatile';
+  readonly fsync: 'auto' | 'strict' | 'volatile' | undefined;
   readonly acl: InheritPermissions | undefined;
   /** Serialises changes of names. */
   readonly namespace: Mutex = new Mutex();
@@ -308,7 +342,6 @@ export class Stack {
   readonly aliases: Map<string, Inode> = new Map();
   /** Where origins are looked up: one lower layer for each file system that can be told from the others. */
   origins: { layer: number; dev: number }[] = [];
-  readonly openIndex: IndexOpener | undefined;
   index: InodeIndex | undefined;
   root!: Inode;
   inodeCount = 0;
@@ -320,7 +353,17 @@ export class Stack {
 
   /** `sealed`, in place of an upper, is read as one but never written. */
   constructor(options: OverlayOptions, sealed?: Layer) {
-    const { lower, dataOnly = [], upper, redirectDir, xattrPrefix, fsync, index, acl } = options;
+    const {
+      lower,
+      dataOnly = [],
+      upper,
+      redirectDir,
+      xattrPrefix,
+      redirectMax = REDIRECT_MAX,
+      fsync,
+      acl,
+      revalidation,
+    } = options;
     this.options = options;
     const first = upper ?? sealed;
     if (lower.length === 0 && first === undefined) throw new FsError('EINVAL', { syscall: 'overlay' });
@@ -331,13 +374,11 @@ export class Stack {
     this.prefix = upper?.xattrPrefix ?? xattrPrefix ?? 'trusted.overlay.';
     const trusted = this.prefix === 'trusted.overlay.';
     this.redirectDir = redirectDir ?? (trusted ? 'on' : 'nofollow');
-    const asked = redirectDir ?? 'on';
-    this.directoryMoves = asked !== 'on' ? 'refuse' : trusted ? 'record' : 'copy';
-    this.redirectMax = options.redirectMax ?? REDIRECT_MAX;
-    this.fsync = fsync ?? 'auto';
-    this.openIndex = index;
+    this.directoryMoves = redirectDir !== undefined && redirectDir !== 'on' ? 'refuse' : trusted ? 'record' : 'copy';
+    this.redirectMax = redirectMax;
+    this.fsync = fsync;
     this.acl = acl;
-    this.revalidation = options.revalidation;
+    this.revalidation = revalidation;
   }
 
   /** The layer whose file system the overlay reports. */
@@ -365,13 +406,12 @@ export class Stack {
   /** The directory's part in one layer. */
   part(dir: Inode, layer: number): LayerNode | undefined {
     if (layer < this.firstLower) return dir.upper;
-    for (const real of dir.lower) if (real.layer === layer) return real.node;
-    return undefined;
+    return dir.lower.find((real) => real.layer === layer)?.node;
   }
 
   newInode(mode: number, ino: number, upper: LayerNode | undefined, lower: readonly Real[]): Inode {
     this.inodeCount++;
-    return new Inode(this.#nextId++, mode, ino, upper, lower);
+    return new (isDirectory(mode) ? Directory : Inode)(this.#nextId++, mode, ino, upper, lower);
   }
 
   /**
@@ -398,22 +438,28 @@ export class Stack {
   addDentry(inode: Inode, dir: Inode, name: string): void {
     if (inode.isNameless) this.inodeCount++;
     inode.isNameless = false;
-    dir.children ??= new Map();
-    dir.children.set(name, inode);
-    if (inode.dentry === undefined) inode.dentry = { dir, name };
-    else if (inode.dentry.dir !== dir || inode.dentry.name !== name) {
-      inode.links ??= new Map();
-      inode.links.set(linkKey(dir, name), { dir, name });
+    (dir.children ??= new Map()).set(name, inode);
+    if (inode.dir === undefined) {
+      inode.dir = dir;
+      inode.name = name;
+    } else if (inode.dir !== dir || inode.name !== name) {
+      (inode.links ??= new Map()).set(linkKey(dir, name), { dir, name });
     }
   }
 
   /** Records that a name is gone (or moved away). */
   removeDentry(inode: Inode, dir: Inode, name: string): void {
     if (dir.children?.get(name) === inode) dir.children.delete(name);
-    let freed: Dentry | undefined = { dir, name };
-    if (inode.dentry?.dir === dir && inode.dentry.name === name) freed = inode.dentry = nextLink(inode);
-    if (freed !== undefined) inode.links?.delete(linkKey(freed.dir, freed.name));
-    if (inode.links?.size === 0) inode.links = undefined;
+    const { links } = inode;
+    if (inode.dir !== dir || inode.name !== name) links?.delete(linkKey(dir, name));
+    else {
+      const next = nextLink(inode);
+      inode.dir = next?.dir;
+      if (next === undefined) return;
+      inode.name = next.name;
+      links?.delete(linkKey(next.dir, next.name));
+    }
+    if (links?.size === 0) inode.links = undefined;
   }
 
   /** Records that the last known name of an inode is gone. Whoever holds it goes on using it. */
@@ -421,7 +467,7 @@ export class Stack {
     inode.isNameless = true;
     if (inode.pending !== undefined) inode.staged = 'copy';
     this.inodeCount--;
-    if (!inode.kept && !(inode.union !== undefined && inode.union.nlink > 0)) this.unalias(inode);
+    if (!inode.kept && !inode.union?.nlink) this.unalias(inode);
   }
 
   /** Forgets the names of a directory, to be read again. Those that are still there then keep their places. */
@@ -434,46 +480,45 @@ export class Stack {
   /** Records that a name stands for something else, or nothing, without our doing: who holds the inode keeps it. */
   lose(inode: Inode, dir: Inode, name: string): void {
     this.removeDentry(inode, dir, name);
-    if (inode.dentry === undefined) this.becomeNameless(inode);
+    if (inode.dir === undefined) this.becomeNameless(inode);
   }
 
   /** Releases the object of an inode that has no name and that nobody holds any more. */
   letGo(inode: Inode): void {
-    if (!inode.isNameless || inode.references > 0 || inode.handles > 0) return;
+    if (!inode.isNameless || inode.references + inode.handles > 0) return;
     this.unalias(inode);
     this.releaseKept(inode);
   }
 
   /** Tells the upper that the object it kept is not used under its lost name any more, or a staged one not at all. */
   releaseKept(inode: Inode): void {
-    if ((inode.kept || inode.staged) && inode.upper !== undefined) this.upper?.release?.(inode.upper);
+    if (!inode.kept && !inode.staged) return;
+    if (inode.upper !== undefined) this.upper?.release?.(inode.upper);
     inode.kept = false;
     inode.staged = undefined;
   }
 
   /** Forgets an inode that nobody holds, and then its directories upwards. */
   drop(inode: Inode): void {
-    let current: Inode | undefined = inode;
-    while (current !== undefined && current !== this.root) {
-      if (current.references > 0 || current.handles > 0 || current.pins > 0) return;
-      for (const child of current.children?.values() ?? []) {
-        if ((child.children?.size ?? 0) === 0 && child.dentry?.dir === current) this.drop(child);
+    for (let at: Inode | undefined = inode; at !== undefined && at !== this.root && !isHeld(at); ) {
+      for (const child of at.children?.values() ?? []) {
+        if (isHeld(child) || child.dir !== at || child.children?.size) return;
+        this.#forget(child, at);
       }
-      if ((current.children?.size ?? 0) > 0) return;
-      const dentry: Dentry | undefined = current.dentry;
-      if (dentry === undefined) {
-        this.letGo(current);
-        return;
-      }
-      const links = [...(current.links?.values() ?? [])];
-      for (const { dir, name } of links) this.removeDentry(current, dir, name);
-      this.removeDentry(current, dentry.dir, dentry.name);
-      current.dentry = undefined;
-      this.inodeCount--;
-      this.unalias(current);
-      for (const { dir } of links) this.drop(dir);
-      current = dentry.dir;
+      const { dir }: Inode = at;
+      if (dir === undefined) this.letGo(at);
+      else this.#forget(at, dir);
+      at = dir;
     }
+  }
+
+  #forget(inode: Inode, dir: Inode): void {
+    const others = inode.links && [...inode.links.values()];
+    this.removeDentry(inode, dir, inode.name);
+    this.inodeCount--;
+    this.unalias(inode);
+    others?.forEach((other) => this.removeDentry(inode, other.dir, other.name));
+    others?.forEach((other) => this.drop(other.dir)); // after all: it leads upwards, maybe to where another name was
   }
 
   alias(inode: Inode, attributes: Attributes): void {
@@ -482,7 +527,9 @@ export class Stack {
   }
 
   unalias(inode: Inode): void {
-    for (const key of [inode.alias, inode.union?.key]) {
+    const { alias, union } = inode;
+    if (alias === undefined && union === undefined) return;
+    for (const key of [alias, union?.key]) {
       if (key !== undefined && this.aliases.get(key) === inode) this.aliases.delete(key);
     }
     inode.alias = undefined;
@@ -497,10 +544,15 @@ export class Stack {
 
   /** Takes back an inode that was made for nothing: another operation was faster. */
   abandon(inode: Inode): void {
-    if (inode.dentry !== undefined || inode.isNameless) return; // an older one, found by another name
+    if (inode.dir !== undefined || inode.isNameless) return; // an older one, found by another name
     this.inodeCount--;
     this.unalias(inode);
   }
+}
+
+/** Whether somebody uses it, named or not. */
+function isHeld(inode: Inode): boolean {
+  return inode.references + inode.handles + inode.pins > 0;
 }
 
 /** Key of an object in {@link Stack.aliases}. */

@@ -91,7 +91,7 @@ export function* getattr(stack: Stack, inode: Inode): Operation<Attributes> {
 /** A layer's attributes as the overlay shows them. The kernel, too, gives merged directories a link count of 1. */
 function present(inode: Inode, attributes: Attributes): Attributes {
   attributes.ino = inode.ino;
-  if (inode.isDirectory && inode.isMerged) attributes.nlink = 1;
+  if (inode.isMerged) attributes.nlink = 1;
   if (inode.union !== undefined) attributes.nlink = inode.union.nlink;
   return attributes;
 }

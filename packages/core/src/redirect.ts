@@ -19,7 +19,7 @@ export type DirectoryMove =
  */
 export function planDirectoryMove(facts: {
   merges: boolean;
-  opaque: boolean;
+  opaque: boolean | undefined;
   sameParent: boolean;
   redirect: string | undefined;
   targetParentMerges: boolean;

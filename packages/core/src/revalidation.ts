@@ -70,7 +70,7 @@ function* stampsOf(stack: Stack, dir: Inode): Operation<Stamp[]> {
   }
   if (lower.length < dir.lower.length) {
     if (stamps.length === 0) throw new FsError('ESTALE', { syscall: 'lookup' });
-    dir.lower = lower;
+    dir.parts = lower;
   }
   return stamps;
 }
@@ -113,7 +113,7 @@ function* replace(stack: Stack, dir: Inode, name: string, child: Inode, listed: 
     const isInUpper = child.upper !== undefined;
     if (found !== undefined && isInUpper === (found.upper !== undefined) && (isInUpper || found.ino === child.ino)) {
       stack.abandon(found);
-      child.lower = found.lower;
+      child.parts = found.lower;
       stack.forgetNames(child);
       return;
     }

@@ -31,6 +31,6 @@ export function* openRoot(stack: Stack): Operation<Inode> {
   root.ino = stack.presentIno(attributes.dev, attributes.ino); // the upper's own, as in the kernel (`ovl_get_root`)
   if (upperRoot !== undefined) root.impure = (yield* readMarks(stack, { layer: 0, node: upperRoot })).impure;
   stack.root = root;
-  stack.index = yield* maybe(stack.openIndex?.(stack));
+  stack.index = yield* maybe(stack.options.index?.(stack));
   return root;
 }

@@ -4,9 +4,9 @@
  * mounted on it, and a lookup that arrives there gets that. As with the kernel's overlayfs, one sees what lay there.
  */
 import { basename, dirname } from 'node:path';
-import { type Attributes, DT_DIR, type Found, type LayerNode } from '@ovl/core';
+import { type Attributes, type Found, type LayerNode } from '@ovl/core';
 import { type Changes, HostLayer } from './host-layer.js';
-import { HostNode } from './host-nodes.js';
+import { HostDirectory, type HostNode } from './host-nodes.js';
 import { AT_FDCWD, O_DIRECTORY, O_PATH, close, openat, statxFd } from './syscalls.js';
 
 export class CoveredLayer extends HostLayer {
@@ -21,7 +21,7 @@ export class CoveredLayer extends HostLayer {
     try {
       this.#name = basename(mountpoint);
       this.#parent = statxFd(parent);
-      this.#below = new HostNode(undefined, mountpoint, DT_DIR);
+      this.#below = new HostDirectory(undefined, mountpoint);
       this.#below.fd = openat(parent, this.#name, O_PATH | O_DIRECTORY);
     } finally {
       close(parent);

@@ -20,7 +20,17 @@ import {
 } from '@ovl/core';
 import { HostFile, measureVerity } from './host-file.js';
 import { fileSystemUuid, nameToHandle, targetOfHandle } from './host-handles.js';
-import { HostNode, checkEntry, directories, hostNode, isKnown, locate, locateByName } from './host-nodes.js';
+import {
+  HostDirectory,
+  type HostNode,
+  checkEntry,
+  directories,
+  hostNode,
+  isKnown,
+  locate,
+  locateByName,
+  newNode,
+} from './host-nodes.js';
 import { readEntries } from './host-readdir.js';
 import { type OverrideTrust, withOverride } from './override-layer.js';
 import type { DirectoryLayer } from './seen-layer.js';
@@ -79,7 +89,7 @@ export class HostLayer implements Layer<'sync'> {
   /** `fd` is an O_PATH descriptor of the directory, from now on the layer's. */
   constructor(path: string, fd: number, changes: Changes = 'none') {
     this.#changes = changes;
-    this.root = new HostNode(undefined, path, DT_DIR);
+    this.root = new HostDirectory(undefined, path);
     this.root.fd = fd;
     directories.rootOpened();
   }
@@ -88,7 +98,7 @@ export class HostLayer implements Layer<'sync'> {
     const parent = hostNode(dir);
     const found = statxOrErrno(directories.fd(parent), checkEntry(name), AT_SYMLINK_NOFOLLOW);
     if (typeof found !== 'number') {
-      const node = new HostNode(parent, name, found.mode >> 12);
+      const node = newNode(parent, name, found.mode >> 12);
       node.identify(found);
       return { node, attributes: found };
     }

@@ -9,6 +9,12 @@ import { O_DIRECTORY, O_NOFOLLOW, O_PATH, close, errorOf, openFileLimit, openatO
 
 const ESTALE = 'ESTALE';
 
+/** What a layer's directories pass on to new entries: a group unless it is the creator's own, a default ACL. */
+export interface Inherited {
+  gid: number | undefined;
+  defaultAcl: boolean;
+}
+
 export class HostNode {
   /** Undefined for the root of a layer, and for what has lost its name. */
   parent: HostNode | undefined;
@@ -21,14 +27,17 @@ export class HostNode {
   fd = -1;
   /** Where the cache has it, or −1: `fd` then belongs to the node (a root, or an object without a name). */
   slot = -1;
-  /** Used since the cache's hand last came by. */
-  recent = false;
-  /** Above 0 while a call with several directories needs the descriptor to stay. */
-  pins = 0;
-  /** Directories of an upper: what new entries get of it, a group unless it is the creator's own. Undefined until known. */
-  inherits: { gid: number | undefined; defaultAcl: boolean } | undefined = undefined;
   /** Of an upper: known to have no file capability, which the kernel asks for before a first write and a change of owner. */
   incapable = false;
+
+  // Only directories have these: other nodes are many.
+
+  /** Used since the cache's hand last came by. */
+  declare recent: boolean;
+  /** Above 0 while a call with several directories needs the descriptor to stay. */
+  declare pins: number;
+  /** In an upper, once known. */
+  declare inherits: Inherited | undefined;
 
   constructor(parent: HostNode | undefined, name: string, type: EntryType) {
     this.parent = parent;
@@ -41,6 +50,25 @@ export class HostNode {
     this.ino = ino;
     this.dev = dev;
   }
+}
+
+export class HostDirectory extends HostNode {
+  override recent = false;
+  override pins = 0;
+  override inherits: Inherited | undefined = undefined;
+
+  constructor(parent: HostNode | undefined, name: string) {
+    super(parent, name, DT_DIR);
+  }
+}
+
+export function newNode(parent: HostNode | undefined, name: string, type: EntryType): HostNode {
+  return type === DT_DIR ? new HostDirectory(parent, name) : new HostNode(parent, name, type);
+}
+
+/** Something that directories pass on may have changed. */
+export function forgetInherited(node: HostNode): void {
+  if (node.type === DT_DIR) node.inherits = undefined;
 }
 
 /** The node that core passes back; it has no others of this layer. */
@@ -199,7 +227,7 @@ const location: Location = { fd: -1, name: '' };
 /** For calls that know AT_EMPTY_PATH. */
 export function locate(node: HostNode): Location {
   if (node.fd >= 0) {
-    node.recent = true;
+    if (node.type === DT_DIR) node.recent = true;
     location.fd = node.fd;
     location.name = '';
   } else {

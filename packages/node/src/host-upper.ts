@@ -26,7 +26,16 @@ import { commitExchange, commitLink, commitRename, commitUnlink } from './host-c
 import { type Surroundings, arrivesAsAsked, isWhiteout, make, settle } from './host-create.js';
 import { HostFile, clone, copyData, copyRange } from './host-file.js';
 import { HostLayer } from './host-layer.js';
-import { HostNode, checkEntry, directories, hostNode, locate, locateByName } from './host-nodes.js';
+import {
+  type HostNode,
+  checkEntry,
+  directories,
+  forgetInherited,
+  hostNode,
+  locate,
+  locateByName,
+  newNode,
+} from './host-nodes.js';
 import { type OverrideWish, upperWithOverride } from './override-layer.js';
 import { KeptDescriptors } from './kept-descriptors.js';
 import {
@@ -176,7 +185,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   #stage(object: NewObject): Found {
     const work = this.#work;
     const name = work.nextName();
-    const node = new HostNode(work.node, name, object.mode >> 12);
+    const node = newNode(work.node, name, object.mode >> 12);
     if (isWhiteout(object)) {
       work.linkWhiteout(work.fd, name);
       return { node, attributes: statxAt(work.fd, name) };
@@ -199,7 +208,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
 
   #create(to: Place, object: NewObject): Found {
     const dir = hostNode(to.dir);
-    const node = new HostNode(dir, checkEntry(to.name), object.mode >> 12);
+    const node = newNode(dir, checkEntry(to.name), object.mode >> 12);
     const around = this.#surroundings(dir);
     const dirfd = directories.fd(dir);
     if (isWhiteout(object)) {
@@ -307,7 +316,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     }
     if (mode !== undefined) fchmodat(at.fd, at.name, mode & 0o7777);
     if (atime !== undefined || mtime !== undefined) utimensat(at.fd, at.name, atime, mtime);
-    object.inherits = undefined;
+    forgetInherited(object);
   }
 
   #truncate(node: HostNode, size: number): void {
@@ -335,13 +344,13 @@ class HostUpper extends HostLayer implements HostUpperLayer {
       const at = locateByName(hostNode(node));
       setxattr(at.fd, at.name, name, value, flags);
     });
-    hostNode(node).inherits = undefined;
+    forgetInherited(hostNode(node));
   }
 
   removexattr(node: LayerNode, name: string): void {
     const at = locateByName(hostNode(node));
     removexattr(at.fd, at.name, name);
-    hostNode(node).inherits = undefined;
+    forgetInherited(hostNode(node));
   }
 
   override open(node: LayerNode): HostFile {

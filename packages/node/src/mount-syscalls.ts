@@ -107,9 +107,12 @@ export function setWaiting(fd: number, how: 'blocking' | 'nonblocking'): void {
   checked(c.fcntl(fd, F_SETFL, how === 'nonblocking' ? O_NONBLOCK : 0), 'fcntl');
 }
 
-/** Waits until there is something to read, or an error to see by reading, or `ms` have passed; a signal may end it earlier. */
-export function waitReadable(fd: number, ms = -1): void {
+/**
+ * Waits until there is something to read, or an error to see by reading, at most `timeout` milliseconds unless that is −1. False
+ * if there is nothing after that time; a signal may end it earlier.
+ */
+export function waitReadable(fd: number, timeout = -1): boolean {
   pollfd[0] = fd;
   pollfd[1] = POLLIN;
-  c.poll(pollfd, 1, ms);
+  return c.poll(pollfd, 1, timeout) !== 0;
 }

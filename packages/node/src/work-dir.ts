@@ -5,7 +5,7 @@
  * the directories. Nothing outside of it is ever removed by this file.
  */
 import { ACL_ACCESS, ACL_DEFAULT, DT_DIR, type FsError, S_IFCHR, isFsError } from '@ovl/core';
-import { HostNode, directories } from './host-nodes.js';
+import { HostDirectory, type HostNode, directories } from './host-nodes.js';
 import { readEntries } from './host-readdir.js';
 import { refusal } from './refusal.js';
 import {
@@ -265,7 +265,7 @@ export function openBesideWork(workdir: number, name: 'work' | 'index', path: st
     }
     dropAcls(fd);
     if (MODE !== 0) fchmodat(fd, '', MODE);
-    const node = new HostNode(undefined, name, DT_DIR);
+    const node = new HostDirectory(undefined, name);
     node.fd = fd;
     return node;
   } catch (error) {

@@ -20,7 +20,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { requireOrSkip } from '../../../test/support/require.js';
 import { parseInode } from '../src/host-handles.js';
 import { hostLayer } from '../src/host-layer.js';
-import { DirectoryCache, HostNode } from '../src/host-nodes.js';
+import { DirectoryCache, HostDirectory, type HostNode } from '../src/host-nodes.js';
 import { AT_FDCWD, O_DIRECTORY, O_PATH, close, openat } from '../src/syscalls.js';
 import { codeOf, isRoot, readAll, temporary } from './host-support.js';
 
@@ -274,14 +274,14 @@ describe('directory descriptors', () => {
     const base = temporary();
     const cache = new DirectoryCache((roots) => 4 - roots);
     cache.rootOpened();
-    const root = new HostNode(undefined, base, DT_DIR);
+    const root = new HostDirectory(undefined, base);
     root.fd = openat(AT_FDCWD, base, O_PATH | O_DIRECTORY);
     const chain: HostNode[] = [];
     let path = base;
     for (let i = 0, parent = root; i < 10; i++) {
       path += `/${i}`;
       mkdirSync(path);
-      parent = new HostNode(parent, `${i}`, DT_DIR);
+      parent = new HostDirectory(parent, `${i}`);
       chain.push(parent);
     }
     const open = readdirSync('/proc/self/fd').length;

@@ -5,6 +5,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { errnoOf } from '@ovl/core';
+import { idle } from './idle.js';
 import { readInto, setWaiting, waitReadable } from '../syscalls.js';
 
 const EAGAIN = errnoOf('EAGAIN');
@@ -105,6 +106,7 @@ export class Receiver {
     }
     if (!this.#lookAhead.worthwhile) {
       this.#setWaiting('blocking');
+      if (idle.patience >= 0) this.#wait();
       const length = readInto(this.#fd, this.#input, this.#input.length);
       this.#lookAhead.slept();
       return length;
@@ -133,10 +135,16 @@ export class Receiver {
     } while (length === -EAGAIN && looked < LOOK_MS);
     if (length === -EAGAIN) {
       this.#lookAhead.foundNothing(looked);
-      waitReadable(this.#fd, ms);
+      if (ms === undefined) this.#wait();
+      else waitReadable(this.#fd, ms);
     } else if (looked < CROWDED_MS) this.#lookAhead.found();
     else this.#lookAhead.foundNothing(looked);
     return length;
+  }
+
+  /** However long it takes; idle moments are used. */
+  #wait(): void {
+    while (!waitReadable(this.#fd, idle.patience)) idle.use();
   }
 
   #setWaiting(how: 'blocking' | 'nonblocking'): void {

@@ -100,5 +100,6 @@ export class Server {
     this.nodes.files?.close();
     for (const handle of this.files) runSync(this.overlay.release(handle));
     runSync(this.overlay.close());
+    this.nodes.close();
   }
 }

@@ -4,6 +4,7 @@
  * ever visited.
  */
 import { FsError, type Inode, type Overlay } from '@ovl/core';
+import { idle } from './idle.js';
 import type { NodeFiles } from './node-files.js';
 
 /** Kept nodes are looked through for removed ones when they have doubled, and not below this number. */
@@ -11,10 +12,50 @@ const MIN_SWEEP = 1024;
 /** Above every inode's own id. */
 const FIRST_RENUMBERED = 2 ** 48;
 
+/** Node ids are given in sequence and never again: a page of them goes when its last one is forgotten. */
+const PAGE = 512;
+
+interface Page {
+  readonly inodes: (Inode | undefined)[];
+  size: number;
+}
+
+/** A map from node ids, of a quarter of the size. */
+class NodePages {
+  readonly #pages = new Map<number, Page>();
+  size = 0;
+
+  get(id: number): Inode | undefined {
+    return this.#pages.get(Math.floor(id / PAGE))?.inodes[id % PAGE];
+  }
+
+  /** Of an id that is not there yet. */
+  add(id: number, inode: Inode): void {
+    const number = Math.floor(id / PAGE);
+    let page = this.#pages.get(number);
+    if (page === undefined) {
+      page = { inodes: Array.from({ length: PAGE }), size: 0 };
+      this.#pages.set(number, page);
+    }
+    page.inodes[id % PAGE] = inode;
+    page.size++;
+    this.size++;
+  }
+
+  /** Of an id that is there. */
+  delete(id: number): void {
+    const number = Math.floor(id / PAGE);
+    const page = this.#pages.get(number) as Page;
+    page.inodes[id % PAGE] = undefined;
+    if (--page.size === 0) this.#pages.delete(number);
+    this.size--;
+  }
+}
+
 export class NodeTable {
   readonly #overlay: Overlay;
   /** The kernel's lookups are counted as the inode's references: nobody else holds any. */
-  readonly #held = new Map<number, Inode>();
+  readonly #held = new NodePages();
   /** Where the kernel opens files without asking. Set before it knows any. */
   files: NodeFiles | undefined;
   readonly #keep: 'while-known' | 'while-named';
@@ -36,6 +77,11 @@ export class NodeTable {
     return this.#held.size;
   }
 
+  /** After the unmount. */
+  close(): void {
+    idle.know(-this.size);
+  }
+
   /** Throws ESTALE for an id that the kernel should not have. */
   get(nodeid: number): Inode {
     const inode = this.#held.get(nodeid);
@@ -49,10 +95,11 @@ export class NodeTable {
 
   /** Counts a lookup: every reply with an entry is one. Returns the node id. */
   hold(inode: Inode): number {
-    if (this.#exported.delete(inode)) return inode.id; // our own reference becomes the kernel's
+    if (this.#exported.size > 0 && this.#exported.delete(inode)) return inode.id; // our own reference becomes the kernel's
     this.#overlay.retain(inode);
     if (inode.references === 1) {
-      this.#held.set(inode.id, inode);
+      this.#held.add(inode.id, inode);
+      idle.know(1);
       this.files?.hold(inode);
     }
     return this.#renumbered.get(inode) ?? inode.id;
@@ -69,7 +116,7 @@ export class NodeTable {
   renumber(inode: Inode): void {
     if (this.#renumbered.has(inode)) return;
     this.#renumbered.set(inode, this.#nextNumber);
-    this.#held.set(this.#nextNumber++, inode);
+    this.#held.add(this.#nextNumber++, inode);
   }
 
   forget(nodeid: number, lookups: number): void {
@@ -96,6 +143,7 @@ export class NodeTable {
     if (number !== undefined) this.#held.delete(number);
     this.#renumbered.delete(inode);
     this.files?.letGo(inode);
+    idle.know(-1);
     this.#overlay.forget(inode, inode.references);
   }
 }
