@@ -97,9 +97,15 @@ function mountBy(command) {
 }
 
 async function unmount(/** @type {string} */ merged) {
-  const { code, stderr } = await execute(isRoot ? ['umount', merged] : ['fusermount3', '-u', merged], {
-    timeout: deadline,
-  });
+  const end = Date.now() + deadline;
+  let { code, stderr } = { code: /** @type {number | null} */ (-1), stderr: 'busy' };
+  // In use as long as a large file is still on its way into the upper.
+  while (code !== 0 && /busy/.test(stderr) && Date.now() < end) {
+    ({ code, stderr } = await execute(isRoot ? ['umount', merged] : ['fusermount3', '-u', merged], {
+      timeout: deadline,
+    }));
+    if (code !== 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
   if (code === 0 && (await isGone(merged, 1_000))) return;
   await detach(merged);
   throw new Error(`unmount failed (${code}): ${stderr.trim()}`);
