@@ -46,7 +46,8 @@ export function* mkdir(
   const { mode, recursive }: MkdirOptions = typeof options === 'object' ? (options ?? {}) : { mode: options };
   const at = toPath(path);
   if (recursive !== undefined) toBoolean(recursive, 'options.recursive');
-  const object = { mode: S_IFDIR | fs.masked(toMode(mode, 'mode', 0o777)), ...fs.owner };
+  // As Linux: mkdir gives no set-id bits.
+  const object = { mode: S_IFDIR | (fs.masked(toMode(mode, 'mode', 0o777)) & 0o1777), ...fs.owner };
   if (recursive !== true) {
     yield* create(fs, at, 'mkdir', object);
     return undefined;
