@@ -12,6 +12,7 @@ export default defineConfig({
   },
   test: {
     include: ['packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
+    setupFiles: ['test/support/daemons.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

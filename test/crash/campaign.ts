@@ -184,7 +184,7 @@ class World {
     const { mount, listMounts } = (await import(/* @vite-ignore */ built)) as OvlNode;
     const { lower, upper, work, merged } = this.#place;
     const { lazyCopyUp } = this.#options.workload;
-    await mount({ lower, upper, work, mountpoint: merged, ...(lazyCopyUp && { lazyCopyUp }) });
+    await mount({ lower, upper, work, mountpoint: merged, ownDaemon: true, ...(lazyCopyUp && { lazyCopyUp }) });
     const record = listMounts().find(({ mountpoint }) => mountpoint === merged);
     if (record === undefined) throw new CrashFailure('the mount is not listed');
     return record.pid;
@@ -193,7 +193,7 @@ class World {
   async #check(attempt: Attempt, answered: number, when: string): Promise<void> {
     const { lower, upper, work, merged } = this.#place;
     const { mount, fsck } = (await import(/* @vite-ignore */ built)) as OvlNode;
-    const mounted = await mount({ lower, upper, work, mountpoint: merged });
+    const mounted = await mount({ lower, upper, work, mountpoint: merged, ownDaemon: true });
     const found = await this.#options.workload.view(this.#options.client, this.#place, 'ovl');
     // A mount namespace that somebody makes meanwhile keeps the daemon for as long as it lasts.
     await mounted.unmount({ timeoutMs: 60_000 });

@@ -1,6 +1,7 @@
 /** What a command is, how its arguments are read, and how its help is written: from one description. */
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { UsageError } from './exit.js';
+import { printLine } from './print.js';
 
 export interface Option {
   /** The long name, without dashes. */
@@ -38,8 +39,16 @@ export interface Command {
 
 const HELP: Option = { name: 'help', short: 'h', help: 'print this help' };
 
+/** Runs a command with the arguments after its name, or prints its help. Resolves to the exit code. */
+export async function runCommand(command: Command, argv: readonly string[]): Promise<number> {
+  const args = parse(command, argv);
+  if (!args.has('help')) return await command.run(args);
+  printLine(helpOf(command));
+  return 0;
+}
+
 /** Throws UsageError, in one line, for anything that the command does not take. */
-export function parse(command: Command, argv: readonly string[]): Arguments {
+function parse(command: Command, argv: readonly string[]): Arguments {
   const options: NonNullable<ParseArgsConfig['options']> = {};
   for (const { name, short, value } of [...command.options, HELP]) {
     options[name] = { type: value === undefined ? 'boolean' : 'string', multiple: true, ...(short && { short }) };

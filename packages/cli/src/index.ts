@@ -1,27 +1,19 @@
 /** `ovl`: finds the command, runs it, and turns what it throws into one line and an exit code. */
-import { FsError } from '@ovl/core';
-import { MountError } from '@ovl/node';
-import { columns, type Command, helpOf, parse } from './command.js';
-import { diffCommand, NotMountedError } from './commands/diff.js';
+import { columns, type Command, helpOf, runCommand } from './command.js';
+import { diffCommand } from './commands/diff.js';
 import { fsckCommand } from './commands/fsck.js';
 import { bareCommand, mountCommand } from './commands/mount.js';
 import { psCommand } from './commands/ps.js';
 import { umountCommand } from './commands/umount.js';
-import { EXIT_FAILED, EXIT_USAGE, UsageError } from './exit.js';
-import { printable, printLine } from './print.js';
+import { EXIT_USAGE, UsageError, reporting } from './exit.js';
+import { printLine } from './print.js';
 import { VERSION } from './version.js';
 
 const COMMANDS: readonly Command[] = [mountCommand, umountCommand, psCommand, diffCommand, fsckCommand];
 
 /** Runs the program with arguments as after `ovl`. Resolves to the exit code; prints, never throws. */
-export async function main(argv: readonly string[]): Promise<number> {
-  try {
-    return await dispatch(argv);
-  } catch (error) {
-    const [line, code] = report(error);
-    process.stderr.write(`ovl: ${line}\n`);
-    return code;
-  }
+export function main(argv: readonly string[]): Promise<number> {
+  return reporting(() => dispatch(argv));
 }
 
 async function dispatch(argv: readonly string[]): Promise<number> {
@@ -40,13 +32,7 @@ async function dispatch(argv: readonly string[]): Promise<number> {
   // fuse-overlayfs has no subcommands: with -o anywhere, or a leading switch, this is its mount.
   const isBare = named === undefined && argv.some((argument) => argument.startsWith('-'));
   if (named === undefined && !isBare) throw unknownCommand(first);
-  const command = named ?? bareCommand;
-  const args = parse(command, named === undefined ? argv : rest);
-  if (args.has('help')) {
-    printLine(helpOf(command));
-    return 0;
-  }
-  return await command.run(args);
+  return await runCommand(named ?? bareCommand, named === undefined ? argv : rest);
 }
 
 function overview(): string {
@@ -65,18 +51,4 @@ function overview(): string {
 
 function unknownCommand(name: string): UsageError {
   return new UsageError(`unknown command '${name}'; see 'ovl --help'`);
-}
-
-function report(error: unknown): [line: string, code: number] {
-  if (error instanceof UsageError) {
-    const hint = error.command === undefined ? '' : `; see '${`ovl ${error.command}`.trim()} --help'`;
-    return [printable(error.message) + hint, EXIT_USAGE];
-  }
-  if (error instanceof MountError || error instanceof NotMountedError)
-    return [printable(error.message), error.exitCode];
-  if (error instanceof FsError) return [printable(error.message), EXIT_FAILED];
-  return [
-    `unexpected failure: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-    EXIT_FAILED,
-  ];
 }

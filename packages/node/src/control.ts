@@ -9,8 +9,9 @@ import { ExitCode, MountError } from './mount-error.js';
 import type { MountRequest } from './mount-request.js';
 import { mountAt, readMounts } from './mountinfo.js';
 import { startTime } from './processes.js';
-import { type MountRecord, register, unregister, writeCounts } from './registry.js';
+import { type MountRecord, readRecords, register, unregister, writeCounts } from './registry.js';
 import { type TemporaryUpper, makeTemporaryUpper, removeTemporaryUpper } from './temporary.js';
+import type { ServingThread } from './fuse/thread.js';
 import { type Attachment, type MountServer, type ServeEvent, transportNamed } from './transport.js';
 import { Watchdog } from './watchdog.js';
 
@@ -23,8 +24,8 @@ export interface ServedMount {
   readonly record: MountRecord;
   /** Resolves when all is cleaned up: with the exit code to leave with, and whether the serving thread is still blocked. */
   readonly ended: Promise<Ending>;
-  /** Unmounts, lazily if the mount is in use. */
-  stop(): void;
+  /** Unmounts, lazily if the mount is in use; its users may then go on to the end. */
+  withdraw(): void;
 }
 
 export interface Ending {
@@ -33,9 +34,16 @@ export interface Ending {
   threadBlocked: boolean;
 }
 
-/** Mounts, and resolves when the mount answers. Rejects with MountError, leaving nothing behind. */
-export async function serveMount(request: MountRequest, log: 'stderr' | undefined): Promise<ServedMount> {
-  const control = new Control(request, log);
+/**
+ * Mounts, and resolves when the mount answers. Rejects with MountError, leaving nothing behind. It is served by `thread`,
+ * or by a server of its own.
+ */
+export async function serveMount(
+  request: MountRequest,
+  log: 'stderr' | undefined,
+  thread?: ServingThread,
+): Promise<ServedMount> {
+  const control = new Control(request, log, thread);
   try {
     await control.start();
   } catch (error) {
@@ -47,11 +55,38 @@ export async function serveMount(request: MountRequest, log: 'stderr' | undefine
 
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
+/** Those that signals are for: all mounts of this process. */
+const attached = new Set<Control>();
+
+const stopAll = (): void => {
+  for (const control of attached) control.stop();
+};
+
+/** Somebody wants to know what the mounts have been asked. */
+const countAll = (): void => {
+  for (const control of attached) control.count();
+};
+
+function followSignals(control: Control): void {
+  if (attached.size === 0) {
+    for (const signal of SIGNALS) process.on(signal, stopAll);
+    process.on('SIGUSR2', countAll);
+  }
+  attached.add(control);
+}
+
+function ignoreSignals(control: Control): void {
+  if (!attached.delete(control) || attached.size > 0) return;
+  for (const signal of SIGNALS) process.off(signal, stopAll);
+  process.off('SIGUSR2', countAll);
+}
+
 class Control implements ServedMount {
   record!: MountRecord;
   readonly ended: Promise<Ending>;
   readonly #request: MountRequest;
   readonly #log: 'stderr' | undefined;
+  readonly #thread: ServingThread | undefined;
   readonly #events: EventQueue = new EventQueue();
   readonly #temporary: TemporaryUpper | undefined;
   #server: MountServer | undefined;
@@ -59,27 +94,30 @@ class Control implements ServedMount {
   #watchdog: Watchdog | undefined;
   #recordFile: string | undefined;
   #stopping = false;
+  #finishing = false;
   #end!: (ending: Ending) => void;
 
-  constructor(request: MountRequest, log: 'stderr' | undefined) {
+  constructor(request: MountRequest, log: 'stderr' | undefined, thread: ServingThread | undefined) {
+    this.#thread = thread;
     this.#request = request;
     this.#log = log;
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
     process.umask(0); // modes come from the mount's clients, whose umask the kernel has applied
-    this.#temporary = request.tmp === undefined ? undefined : makeTemporaryUpper(request.tmp);
+    if (request.tmp === undefined) return;
+    readRecords(); // and so clears away what a killed daemon left of its own
+    this.#temporary = makeTemporaryUpper(request.tmp);
   }
 
   async start(): Promise<void> {
     const { attach, layers, transport } = this.#request;
     const upper = this.#temporary ?? layers.upper;
     const toServe = { layers: { ...layers, upper }, log: this.#log, stats: this.#request.stats };
-    this.#server = transportNamed(transport).start(toServe, (event) => this.#events.put(event));
+    this.#server = (this.#thread ?? transportNamed(transport)).start(toServe, (event) => this.#events.put(event));
     const { userxattr } = await this.#events.next('opened');
     this.#attachment = this.#server.attach(attach);
-    for (const signal of SIGNALS) process.on(signal, this.stop);
-    if (this.#server.counts !== undefined) process.on('SIGUSR2', this.#count);
+    followSignals(this);
     const { detachCommand } = this.#attachment;
     await this.#events.next('live');
     const mount = mountAt(readMounts(), attach.mountpoint);
@@ -131,33 +169,41 @@ class Control implements ServedMount {
       this.#complain((error as Error).message);
       this.#detach();
     }
+    this.#stopping = this.#finishing = true;
     await this.#cleanUp();
+    this.#attachment?.release();
     this.#end({ exitCode, threadBlocked: false });
   }
 
-  /** Bound, as it also handles signals. */
-  readonly stop = (): void => {
+  withdraw(): void {
+    this.#detach();
+  }
+
+  /** Unmounts, and lets users of the mount go on only for a while. */
+  stop(): void {
     if (this.#stopping) return;
     this.#stopping = true;
     const settled = this.#attachment?.settle?.();
     if (settled === undefined) this.#leave();
     else void Promise.race([settled, sleep(SETTLE_MS, undefined, { ref: false })]).then(() => this.#leave());
-  };
+  }
 
   #leave(): void {
     this.#detach();
     // While somebody still has the mount (a file open in it, a copy in another namespace) the server goes on.
     setTimeout(() => {
+      if (this.#finishing) return;
       const threadBlocked = this.#server?.kill() !== true;
+      // The device stays open: the thread still reads from it.
       void this.#cleanUp().then(() => this.#end({ exitCode: ExitCode.ok, threadBlocked }));
     }, GRACE_MS).unref();
   }
 
-  /** Somebody wants to know what the mount has been asked. */
-  readonly #count = (): void => {
+  /** Writes down what the mount has been asked. */
+  count(): void {
     const counts = this.#server?.counts?.();
     if (counts !== undefined && this.#recordFile !== undefined) writeCounts(this.#recordFile, counts);
-  };
+  }
 
   #detach(): void {
     for (const how of ['now', 'lazy'] as const) {
@@ -176,23 +222,21 @@ class Control implements ServedMount {
     else this.#server?.dismiss();
     await this.#server?.exit;
     await this.#cleanUp();
+    this.#attachment?.release();
   }
 
   async #cleanUp(): Promise<void> {
-    for (const signal of SIGNALS) process.off(signal, this.stop);
     await this.#watchdog?.dismiss();
-    this.#attachment?.release();
-    this.#attachment = undefined;
     try {
       if (this.#temporary !== undefined) removeTemporaryUpper(this.#temporary);
     } catch (error) {
       this.#complain(`cannot remove ${this.#temporary?.directory}: ${(error as Error).message}`);
-      return; // the record lets a later command try again
+      this.#recordFile = undefined; // the record stays, and lets a later command try again
     }
     // Last: until here it is by the record that somebody could go on with the removal, or ask for counts.
     if (this.#recordFile !== undefined) unregister(this.#recordFile);
     this.#recordFile = undefined;
-    process.off('SIGUSR2', this.#count);
+    ignoreSignals(this);
   }
 }
 

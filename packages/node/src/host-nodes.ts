@@ -5,7 +5,8 @@
  * cached, bounded over all layers of the thread; the chain of parents opens a forgotten one again.
  */
 import { type Attributes, DT_DIR, type EntryType, FsError, type LayerNode } from '@ovl/core';
-import { O_DIRECTORY, O_NOFOLLOW, O_PATH, close, errorOf, openFileLimit, openatOrErrno, statxFd } from './syscalls.js';
+import { openFileLimit } from './processes.js';
+import { O_DIRECTORY, O_NOFOLLOW, O_PATH, close, errorOf, openatOrErrno, statxFd } from './syscalls.js';
 
 const ESTALE = 'ESTALE';
 

@@ -1,16 +1,26 @@
 /**
  * From options to a request: every path made absolute and free of symbolic links, everything checked that can be checked
- * before a daemon is started. Each complaint is one line that says what, where, and what to do.
+ * before a daemon has to do with it. Each complaint is one line that says what, where, and what to do. Without koffi, which
+ * takes longer to load than all of this.
  */
-import { existsSync, mkdirSync, realpathSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  realpathSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
-import { maySysAdmin } from './fuse/mount.js';
 import { ExitCode, MountError } from './mount-error.js';
 import { type Mount, isOvl, mountAt, readMounts } from './mountinfo.js';
 import type { LabelName, MountOptions, MountSettings, TransportName } from './options.js';
-import { inInitialUserNamespace } from './processes.js';
-import { AT_FDCWD, O_DIRECTORY, O_PATH, close, mountOf, openFileLimit, openat } from './syscalls.js';
+import { inInitialUserNamespace, maySysAdmin, openFileLimit } from './processes.js';
 import type { AttachRequest, MountFlag } from './transport.js';
 
 /** What a daemon needs to know; passes between processes as JSON. */
@@ -222,15 +232,18 @@ function unreachable(what: string, path: string, error: unknown): MountError {
   }
 }
 
+/** Node has no name for it; the same number on all its architectures. */
+const O_PATH = 0o10000000;
+
 function placeOf(path: string, mounts: readonly Mount[]): Pick<Directory, 'mountId' | 'inner' | 'idmapped'> {
-  const fd = openat(AT_FDCWD, path, O_PATH | O_DIRECTORY);
+  const fd = openSync(path, O_PATH | constants.O_DIRECTORY);
   try {
-    const mountId = mountOf(fd).id;
+    const mountId = Number(/^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1]);
     const mount = mounts.find(({ id }) => id === mountId);
     const inner = mount === undefined ? undefined : join(mount.root, relative(mount.mountpoint, path));
     return { mountId, inner, idmapped: mount?.idmapped === true };
   } finally {
-    close(fd);
+    closeSync(fd);
   }
 }
 

@@ -22,6 +22,10 @@ const c = {
   ),
   recvmsg: bind<(fd: number, message: ArrayBufferView, flags: number) => number>('int64_t recvmsg(int, void *, int)'),
   fcntl: bind<FdCall>('int fcntl(int, int, int64_t)'),
+  getsockopt: bind<(fd: number, level: number, name: number, value: Int32Array, length: Uint32Array) => number>(
+    'int getsockopt(int, int, int, void *, void *)',
+  ),
+  exit: bind<(status: number) => void>('void _exit(int)'),
   poll: bind<(fds: Int32Array, count: number, timeout: number) => number>('int poll(void *, uint64_t, int)'),
 };
 
@@ -96,23 +100,54 @@ export function duplicate(fd: number): number {
   return checked(c.fcntl(fd, F_DUPFD_CLOEXEC, 0), 'fcntl');
 }
 
+const SO_PEERCRED = 17;
+
+/** The process that connected to the Unix socket, or undefined if it is not seen from here. */
+export function peerOf(fd: number): number | undefined {
+  const credentials = new Int32Array(3); // struct ucred { pid, uid, gid }
+  checked(c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials, new Uint32Array([12])), 'getsockopt');
+  return credentials[0] === 0 ? undefined : credentials[0];
+}
+
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
 const POLLIN = 1;
-// struct pollfd { int fd; short events; short revents }
-const pollfd = new Int32Array(2);
 
-/** Whether a call that has to wait for a character device waits ("blocking") or fails with EAGAIN. */
-export function setWaiting(fd: number, how: 'blocking' | 'nonblocking'): void {
-  checked(c.fcntl(fd, F_SETFL, how === 'nonblocking' ? O_NONBLOCK : 0), 'fcntl');
+/** From now on a call that would have to wait for the device or socket fails with EAGAIN. */
+export function setNonblocking(fd: number): void {
+  checked(c.fcntl(fd, F_SETFL, O_NONBLOCK), 'fcntl');
 }
 
-/**
- * Waits until there is something to read, or an error to see by reading, at most `timeout` milliseconds unless that is −1. False
- * if there is nothing after that time; a signal may end it earlier.
- */
-export function waitReadable(fd: number, timeout = -1): boolean {
-  pollfd[0] = fd;
-  pollfd[1] = POLLIN;
-  return c.poll(pollfd, 1, timeout) !== 0;
+/** Descriptors to wait for. */
+export class PollSet {
+  // struct pollfd { int fd; short events; short revents }, the two halves of a word
+  readonly #fds: Int32Array;
+  readonly #count: number;
+
+  constructor(fds: readonly number[]) {
+    this.#fds = Int32Array.from(fds.flatMap((fd) => [fd, POLLIN]));
+    this.#count = fds.length;
+  }
+
+  /**
+   * Waits until one has something to read, or an error to see by reading, or `ms` have passed: then false. A signal may end it
+   * earlier.
+   */
+  wait(ms: number): boolean {
+    for (let i = 0; i < this.#count; i++) this.#fds[2 * i + 1] = POLLIN;
+    const ready = c.poll(this.#fds, this.#count, ms === Infinity ? -1 : Math.ceil(ms));
+    if (ready < 0) for (let i = 0; i < this.#count; i++) this.#fds[2 * i + 1] = POLLIN; // interrupted: none is ready
+    return ready !== 0;
+  }
+
+  /** Whether the last wait found something for the descriptor at this place. */
+  isReady(index: number): boolean {
+    return (this.#fds[2 * index + 1] as number) >>> 16 !== 0;
+  }
+}
+
+/** Ends this process without waiting for threads that are blocked in a system call. */
+export function exitNow(code: number): never {
+  c.exit(code);
+  throw new Error('unreachable');
 }

@@ -3,11 +3,11 @@ import { lstatSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RequestCount } from './fuse/request-counts.js';
-import { maySysAdmin, unmountByHelper, unmountDirectly } from './fuse/mount.js';
+import { unmountByHelper, unmountDirectly } from './fuse/mount.js';
 import { settleMount } from './fuse/settle-mount.js';
 import { ExitCode, MountError } from './mount-error.js';
 import { type Mount, isFuse, isOvl, mountAt, readMounts } from './mountinfo.js';
-import { startTime } from './processes.js';
+import { maySysAdmin, startTime } from './processes.js';
 import { type MountRecord, readRecords, takeCounts } from './registry.js';
 
 /** The live mounts of this user, oldest first. One that another mount hides, or another namespace has, is not among them. */
@@ -50,7 +50,7 @@ export interface UnmountOptions {
 }
 
 /**
- * Unmounts what is mounted at `mountpoint` and waits until its daemon has left (not so when lazy). Also clears what a
+ * Unmounts what is mounted at `mountpoint` and waits until its daemon has let it go (not so when lazy). Also clears what a
  * killed daemon left. Throws MountError: busy if it is in use.
  */
 export async function unmount(mountpoint: string, options: UnmountOptions = {}): Promise<void> {
@@ -109,15 +109,18 @@ export function sameMountpoint(mountpoint: string, path: string): boolean {
   }
 }
 
-async function departure({ pid, pidStart, mountpoint }: MountRecord, timeoutMs: number): Promise<void> {
+/** The daemon lets go of the mount; with its last one it leaves. */
+async function departure({ id, pid, pidStart, mountpoint }: MountRecord, timeoutMs: number): Promise<void> {
   if (pid === process.pid) return;
   const deadline = Date.now() + timeoutMs;
   while (startTime(pid) === pidStart) {
+    const others = readRecords().filter((record) => record.pid === pid);
+    if (others.length > 0 && others.every((record) => record.id !== id)) return;
     if (Date.now() > deadline) {
       const why = 'another mount namespace may still have the mount';
       throw new MountError(
         ExitCode.failed,
-        `${mountpoint} is unmounted but its daemon (pid ${pid}) has not left: ${why}`,
+        `${mountpoint} is unmounted but its daemon (pid ${pid}) has not let it go: ${why}`,
       );
     }
     await sleep(5);

@@ -234,6 +234,7 @@ const behaviour: OptionGroup['options'] = {
       settings.transport = name === 'fuse-native' ? 'libfuse' : name;
     },
   ),
+  own_daemon: word('no other mounts in the process that serves this one', { ownDaemon: true }),
   debug: word('serve in the foreground and log what goes wrong, as -d', { foreground: true, log: 'stderr' }),
 };
 

@@ -94,6 +94,8 @@ export interface MountSettings {
   stats?: boolean;
   /** Foreground only: failures of ours, one a line. */
   log?: 'stderr';
+  /** No other mounts in the daemon: an error or a long operation in one holds up nobody else. */
+  ownDaemon?: boolean;
   /** Default: "direct" on Linux, and "libfuse" where there is no such device. */
   transport?: TransportName;
 }

@@ -1,9 +1,8 @@
 /**
  * Telling processes apart: a pid alone may be another process by now, a pid with its start time may not. And what this one
- * is: the root of a user namespace is not the machine's.
+ * is: the root of a user namespace is not the machine's. By /proc alone, so that a command knows before koffi is loaded.
  */
 import { readFileSync } from 'node:fs';
-import { bind } from './libc.js';
 
 /** When a process started, in clock ticks since boot, or undefined if there is none (or only its remains). */
 export function startTime(pid: number | 'self'): number | undefined {
@@ -17,14 +16,6 @@ export function startTime(pid: number | 'self'): number | undefined {
   }
 }
 
-const exit = bind<(status: number) => void>('void _exit(int)');
-
-/** Ends this process without waiting for threads that are blocked in a system call. */
-export function exitNow(code: number): never {
-  exit(code);
-  throw new Error('unreachable');
-}
-
 /** Whether this process's user ids are the machine's own. */
 export function inInitialUserNamespace(): boolean {
   try {
@@ -36,4 +27,26 @@ export function inInitialUserNamespace(): boolean {
 
 export function isAdministrator(): boolean {
   return process.geteuid?.() === 0 && inInitialUserNamespace();
+}
+
+const CAP_SYS_ADMIN = 21n;
+
+/** Whether mount(2) is worth trying. */
+export function maySysAdmin(): boolean {
+  try {
+    const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1];
+    return effective !== undefined && ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
+  } catch {
+    return process.geteuid?.() === 0;
+  }
+}
+
+/** How many files this process may have open. */
+export function openFileLimit(): number {
+  try {
+    const limit = /^Max open files\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
+    return limit === undefined || limit === 'unlimited' ? Number.POSITIVE_INFINITY : Number(limit);
+  } catch {
+    return Number.POSITIVE_INFINITY; // no /proc: the layers will tell
+  }
 }

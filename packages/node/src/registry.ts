@@ -3,11 +3,13 @@
  * What a killed daemon left behind is recognised by its process, and removed by the next reader,
  * its temporary upper included.
  */
-import { lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RequestCount } from './fuse/request-counts.js';
 import type { TransportName } from './options.js';
 import { startTime } from './processes.js';
+import { removeIfStale } from './daemon-socket.js';
+import { ownDirectories, makeOwnDirectory } from './runtime-directory.js';
 import { reclaimTemporaryUpper } from './temporary.js';
 
 export interface MountRecord {
@@ -33,42 +35,13 @@ export interface MountRecord {
   counts: boolean;
 }
 
-/** Where records may be, best first. Root in a user namespace has no /run/ovl, and goes by the others. */
-function directories(): string[] {
-  const uid = process.geteuid?.() ?? 0;
-  const candidates = uid === 0 ? ['/run/ovl'] : [];
-  const runtime = process.env['XDG_RUNTIME_DIR'];
-  if (runtime !== undefined && runtime !== '') candidates.push(join(runtime, 'ovl'));
-  candidates.push(`/tmp/ovl-${uid}`); // not $TMPDIR, which may differ between the commands of one user
-  return candidates;
-}
-
-/** Anybody may have put something under that name in /tmp: only a directory of our own, closed to others, will do. */
-function isOurs(directory: string): boolean {
-  try {
-    const stat = lstatSync(directory);
-    return stat.isDirectory() && stat.uid === process.geteuid?.() && (stat.mode & 0o022) === 0;
-  } catch {
-    return false;
-  }
-}
-
 /** Returns the file to remove at the end. Throws if no directory will do. */
 export function register(record: MountRecord): string {
-  let failure: unknown;
-  for (const directory of directories()) {
-    try {
-      mkdirSync(directory, { mode: 0o700 });
-    } catch (error) {
-      failure = error; // it is there already, or cannot be: what follows tells
-    }
-    if (!isOurs(directory)) continue;
-    const path = join(directory, `${record.id}.json`);
-    writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
-    renameSync(`${path}.new`, path); // a reader sees all of it or nothing
-    return path;
-  }
-  throw new Error('no directory for the record of the mount', { cause: failure });
+  const directory = makeOwnDirectory();
+  const path = join(directory, `${record.id}.json`);
+  writeFileSync(`${path}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  renameSync(`${path}.new`, path); // a reader sees all of it or nothing
+  return path;
 }
 
 export function unregister(path: string): void {
@@ -93,7 +66,7 @@ export function writeCounts(path: string, counts: readonly RequestCount[]): void
 
 /** Takes the answer away: the next is a new one. */
 export function takeCounts(id: string): RequestCount[] | undefined {
-  for (const directory of directories().filter(isOurs)) {
+  for (const directory of ownDirectories()) {
     const path = join(directory, `${id}.counts`);
     try {
       const counts = JSON.parse(readFileSync(path, 'utf8')) as RequestCount[];
@@ -109,8 +82,9 @@ export function takeCounts(id: string): RequestCount[] | undefined {
 /** Records whose process is alive. Clears away what those of the others stand for. */
 export function readRecords(): MountRecord[] {
   const records: MountRecord[] = [];
-  for (const directory of directories().filter(isOurs)) {
+  for (const directory of ownDirectories()) {
     for (const name of readdirSync(directory)) {
+      removeIfStale(directory, name);
       if (!name.endsWith('.json')) continue;
       const path = join(directory, name);
       const record = readRecord(path);

@@ -13,17 +13,19 @@ export { errorOf } from './libc.js';
 export { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, mountOf, statxAt, statxFd, statxOrErrno } from './statx.js';
 export { CAPABILITY, getxattr, listxattr, removexattr, setxattr } from './xattr-syscalls.js';
 export {
+  PollSet,
   duplicate,
+  exitNow,
   ioctlOrErrno,
   ioctlValue,
   mount,
   open,
+  peerOf,
   readInto,
   receiveFd,
-  setWaiting,
+  setNonblocking,
   socketpair,
   umount2,
-  waitReadable,
   writeFrom,
 } from './mount-syscalls.js';
 
@@ -98,7 +100,6 @@ const c = {
   flock: bind<FdCall>('int flock(int, int)'),
   fstatfs: bind<(fd: number, buffer: Uint8Array) => number>('int fstatfs(int, void *)'),
   umask: bind<(mask: number) => number>('uint umask(uint)'),
-  getrlimit: bind<(resource: number, buffer: Uint8Array) => number>('int getrlimit(int, void *)'),
 };
 
 export function openat(dirfd: number, name: string, flags: number, mode = 0): number {
@@ -333,13 +334,4 @@ export function fstatfs(fd: number): FileSystemStatistics {
 /** Sets the file creation mask of the whole process, worker threads included, and returns the old one. */
 export function umask(mask: number): number {
   return c.umask(mask);
-}
-
-const RLIMIT_NOFILE = 7;
-
-/** How many descriptors the process may have open. */
-export function openFileLimit(): number {
-  const limit = new BigUint64Array(2);
-  checked(c.getrlimit(RLIMIT_NOFILE, new Uint8Array(limit.buffer)), 'getrlimit');
-  return Number(limit[0]);
 }

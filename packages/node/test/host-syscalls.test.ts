@@ -11,19 +11,19 @@ import {
   close,
   getxattr,
   listxattr,
+  PollSet,
   open,
-  openFileLimit,
   openat,
   readInto,
   receiveFd,
   removexattr,
-  setWaiting,
+  setNonblocking,
   setxattr,
   socketpair,
   umask,
-  waitReadable,
   writeFrom,
 } from '../src/syscalls.js';
+import { openFileLimit } from '../src/processes.js';
 import { forgetAtCalls } from '../src/xattr-syscalls.js';
 import { codeOf, temporary } from './host-support.js';
 
@@ -95,17 +95,24 @@ describe('serving calls', () => {
     expect(writeFrom(b, buffer, 16)).toBe(-9);
   });
 
-  test('waiting, and not', () => {
+  test('waiting for several at once', () => {
     const [a, b] = socketpair();
     const buffer = fixedBuffer(1);
-    setWaiting(a, 'nonblocking');
+    setNonblocking(a);
     expect(readInto(a, buffer, 1)).toBe(-11); // EAGAIN
+    const poll = new PollSet([b, a]);
+    poll.wait(0);
+    expect([poll.isReady(0), poll.isReady(1)]).toEqual([false, false]);
     writeFrom(b, buffer, 1);
-    waitReadable(a);
-    setWaiting(a, 'blocking');
+    poll.wait(Infinity);
+    expect([poll.isReady(0), poll.isReady(1)]).toEqual([false, true]);
     expect(readInto(a, buffer, 1)).toBe(1);
+    poll.wait(0);
+    expect(poll.isReady(1)).toBe(false);
     close(b);
-    waitReadable(a);
+    const alone = new PollSet([a]);
+    alone.wait(Infinity);
+    expect(alone.isReady(0)).toBe(true);
     expect(readInto(a, buffer, 1)).toBe(0);
     close(a);
   });

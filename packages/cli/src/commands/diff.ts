@@ -82,7 +82,7 @@ function layers(args: Arguments): Layers {
   return { lower, upper, userxattr, mountpoint };
 }
 
-export class NotMountedError extends Error {
+class NotMountedError extends Error {
   readonly exitCode = 3;
 }
 

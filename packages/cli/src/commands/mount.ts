@@ -1,7 +1,28 @@
 /** `ovl mount`, and the bare `ovl -o … MERGED` that stands in for fuse-overlayfs. */
-import { mount, type MountOptions, optionGroups, parseMountOptions } from '@ovl/node';
+import { DaemonApproach, type MountOptions, mountByDaemon, optionGroups, parseMountOptions } from '@ovl/node/start';
 import type { Arguments, Command } from '../command.js';
 import { UsageError } from '../exit.js';
+
+let approached: DaemonApproach | undefined;
+
+/** Approaches the daemon of a mount whose arguments nobody has read yet, unless they ask for something else. */
+export function approachDaemon(argv: readonly string[]): void {
+  const isForeground = argv.some((argument) =>
+    /^-(?:-?h|-?f$|-?d$|-help|-foreground|-debug|-version|V)/.test(argument),
+  );
+  if (!isForeground) approached = new DaemonApproach();
+}
+
+/** After a command that mounted nothing. */
+export function leaveDaemon(): void {
+  approached?.leave();
+}
+
+function takeDaemon(): DaemonApproach {
+  const daemon = approached ?? new DaemonApproach();
+  approached = undefined;
+  return daemon;
+}
 
 const EXIT_CODES: [number, string][] = [
   [1, 'the mount failed'],
@@ -90,7 +111,8 @@ async function runMount(args: Arguments, positionals: string[], sources: string[
   if (mountpoint === undefined) throw new UsageError('no mountpoint given', 'mount');
   const options = optionsOf(args, mountpoint);
   if (sources[0] !== undefined) options.fsname ??= sources[0];
-  await mount(options);
+  if (options.foreground === true) await (await import('@ovl/node')).mount(options);
+  else await mountByDaemon(options, takeDaemon());
   return 0;
 }
 

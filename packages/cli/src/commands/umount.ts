@@ -1,4 +1,4 @@
-/** `ovl umount`: ends a mount and waits for its daemon. */
+/** `ovl umount`: ends a mount and waits until its daemon has let go. */
 import { unmount } from '@ovl/node';
 import type { Command } from '../command.js';
 import { UsageError } from '../exit.js';
@@ -7,7 +7,7 @@ export const umountCommand: Command = {
   name: 'umount',
   summary: 'end a mount',
   usage: ['[--lazy] MERGED…'],
-  description: 'Unmounts and returns when the daemon has left, so that the upper layer is free for the next mount.',
+  description: 'Unmounts and returns when the daemon has let go, so that the upper layer is free for the next mount.',
   options: [{ name: 'lazy', short: 'l', help: 'detach now, finish when the last user of the mount is gone' }],
   examples: [['ovl umount merged', 'end the mount at `merged`']],
   exitCodes: [

@@ -3,10 +3,11 @@
  * mounts for its caller and passes the open device back over a socket.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type FsError, isFsError, makedev } from '@ovl/core';
 import { ExitCode, MountError } from '../mount-error.js';
+import { maySysAdmin } from '../processes.js';
 import { close, mount, open, receiveFd, socketpair, umount2, O_CLOEXEC, O_RDWR } from '../syscalls.js';
 import type { AttachRequest, Attachment, MountFlag } from '../transport.js';
 import { MAX_DATA_BYTES } from './protocol.js';
@@ -81,18 +82,6 @@ function systemRefusal(request: AttachRequest, error: unknown): MountError {
   return new MountError(ExitCode.failed, `cannot mount on ${request.mountpoint}: ${(error as FsError).message}`, {
     cause: error,
   });
-}
-
-const CAP_SYS_ADMIN = 21n;
-
-/** Whether mount(2) is worth trying. */
-export function maySysAdmin(): boolean {
-  try {
-    const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1];
-    return effective !== undefined && ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 1n;
-  } catch {
-    return process.geteuid?.() === 0;
-  }
 }
 
 /** What every way of mounting tells the kernel. */

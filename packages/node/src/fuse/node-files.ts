@@ -4,7 +4,7 @@
  * there, and counts as open for the overlay, so that it can still be opened here once its name is gone.
  */
 import { type Inode, type OpenHandle, type Overlay, isRegular, runSync } from '@ovl/core';
-import { openFileLimit } from '../syscalls.js';
+import { openFileLimit } from '../processes.js';
 
 const READ = { read: true, write: false, append: false, truncate: false };
 const WRITE = { ...READ, write: true };

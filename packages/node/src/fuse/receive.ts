@@ -5,8 +5,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { errnoOf } from '@ovl/core';
-import { idle } from './idle.js';
-import { readInto, setWaiting, waitReadable } from '../syscalls.js';
+import { readInto, setNonblocking } from '../syscalls.js';
 
 const EAGAIN = errnoOf('EAGAIN');
 
@@ -59,6 +58,10 @@ export interface IdleWork {
   step(): void;
 }
 
+/** How many parts are done before other mounts are looked at. */
+const STEPS = 32;
+
+/** The requests of one mount. */
 export class Receiver {
   readonly #fd: number;
   readonly #input: Uint8Array;
@@ -66,90 +69,60 @@ export class Receiver {
   readonly #lookAhead = new LookAhead();
   /** On the only processor there is, looking would keep the client from running. */
   readonly #alone: boolean = availableParallelism() < 2;
-  #waiting: 'blocking' | 'nonblocking' = 'blocking';
 
-  /** `fd` is a FUSE device, whose O_NONBLOCK flag is the receiver's from now on; `input` gets each request. */
+  /** `fd` is a FUSE device, which does not block from now on; `input` gets each request. */
   constructor(fd: number, input: Uint8Array, idleWork?: IdleWork) {
     this.#fd = fd;
     this.#input = input;
     this.#idleWork = idleWork;
+    setNonblocking(fd);
   }
 
-  /** As {@link next}, but EAGAIN if there is none within `ms`. */
-  within(ms: number): number {
-    if (this.#idleWork?.isPending === true) {
-      const length = this.#work(this.#idleWork);
-      if (length !== -EAGAIN) return length;
-    }
-    this.#setWaiting('nonblocking');
-    if (ms > 0 && this.#lookAhead.worthwhile && !this.#alone) {
-      const length = this.#look(ms);
-      if (length !== -EAGAIN) return length;
-    } else {
-      const length = readInto(this.#fd, this.#input, this.#input.length);
-      if (length !== -EAGAIN || ms === 0) return length;
-      waitReadable(this.#fd, ms);
-      this.#lookAhead.slept();
-    }
-    return readInto(this.#fd, this.#input, this.#input.length);
+  /** Whether {@link follow} has something to do even if no request comes. */
+  get hasWork(): boolean {
+    return !this.#alone && this.#idleWork?.isPending === true;
   }
 
-  /** The length of the next request, or a negative errno; EAGAIN and EINTR among them mean that there is none yet. */
-  next(): number {
-    if (this.#alone) {
-      this.#setWaiting('blocking');
-      return readInto(this.#fd, this.#input, this.#input.length);
+  /** After a wait: the length of the request that has come, or a negative errno, EAGAIN for none. */
+  take(): number {
+    const length = this.#read();
+    if (length >= 0 && !this.#alone && !this.#lookAhead.worthwhile) this.#lookAhead.slept();
+    return length;
+  }
+
+  /** After a reply: the length of the next request if it is worthwhile to look for it and it comes at once; else as above. */
+  follow(): number {
+    if (this.#alone) return -EAGAIN;
+    if (this.hasWork) {
+      const length = this.#work(this.#idleWork as IdleWork);
+      if (length !== -EAGAIN || this.hasWork) return length;
     }
-    if (this.#idleWork?.isPending === true) {
-      const length = this.#work(this.#idleWork);
-      if (length !== -EAGAIN) return length;
-    }
-    if (!this.#lookAhead.worthwhile) {
-      this.#setWaiting('blocking');
-      if (idle.patience >= 0) this.#wait();
-      const length = readInto(this.#fd, this.#input, this.#input.length);
-      this.#lookAhead.slept();
-      return length;
-    }
-    this.#setWaiting('nonblocking');
-    return this.#look();
+    return this.#lookAhead.worthwhile ? this.#look() : -EAGAIN;
   }
 
   #work(work: IdleWork): number {
-    this.#setWaiting('nonblocking');
-    for (;;) {
-      const length = readInto(this.#fd, this.#input, this.#input.length);
-      if (length !== -EAGAIN || !work.isPending) return length;
+    for (let steps = 0; ; steps++) {
+      const length = this.#read();
+      if (length !== -EAGAIN || !work.isPending || steps === STEPS) return length;
       work.step();
     }
   }
 
-  #look(ms?: number): number {
-    let length = readInto(this.#fd, this.#input, this.#input.length);
+  #look(): number {
+    let length = this.#read();
     if (length !== -EAGAIN) return length; // several clients: nothing learnt
     const start = performance.now();
     let looked = 0;
     do {
-      length = readInto(this.#fd, this.#input, this.#input.length);
+      length = this.#read();
       looked = performance.now() - start;
     } while (length === -EAGAIN && looked < LOOK_MS);
-    if (length === -EAGAIN) {
-      this.#lookAhead.foundNothing(looked);
-      if (ms === undefined) this.#wait();
-      else waitReadable(this.#fd, ms);
-    } else if (looked < CROWDED_MS) this.#lookAhead.found();
-    else this.#lookAhead.foundNothing(looked);
+    if (length === -EAGAIN || looked >= CROWDED_MS) this.#lookAhead.foundNothing(looked);
+    else this.#lookAhead.found();
     return length;
   }
 
-  /** However long it takes; idle moments are used. */
-  #wait(): void {
-    while (!waitReadable(this.#fd, idle.patience)) idle.use();
-  }
-
-  #setWaiting(how: 'blocking' | 'nonblocking'): void {
-    if (this.#waiting === how) return;
-    setWaiting(this.#fd, how);
-    this.#waiting = how;
+  #read(): number {
+    return readInto(this.#fd, this.#input, this.#input.length);
   }
 }

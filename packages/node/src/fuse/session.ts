@@ -1,6 +1,6 @@
 /**
- * The serving loop: read a request, have it answered, write the reply; one system call each, on a thread that does
- * nothing else. It must never touch its own mount: the kernel would wait for an answer that only this thread can give.
+ * From a request that has been read to the reply that is written, and the answer to INIT. Nothing here may touch the mount:
+ * the kernel would wait for an answer that only this thread can give.
  */
 import { errnoOf } from '@ovl/core';
 import { Unsettled } from '@ovl/core/lazy';
@@ -20,12 +20,10 @@ import {
   REPLY,
   REPLY_BYTES,
 } from './protocol.js';
-import { inInitialUserNamespace } from '../processes.js';
+import { inInitialUserNamespace, maySysAdmin } from '../processes.js';
 import { Later } from './later.js';
-import { maySysAdmin } from './mount.js';
 import { NodeFiles } from './node-files.js';
 import { Passthrough } from './passthrough.js';
-import { Receiver } from './receive.js';
 import type { RequestCounts } from './request-counts.js';
 import { NO_REPLY, type Server } from './server.js';
 
@@ -48,15 +46,8 @@ const MAX_READAHEAD_BYTES = MAX_DATA_BYTES;
 const MAX_BACKGROUND = 64;
 const CONGESTION_THRESHOLD = 48;
 
-const EINTR = errnoOf('EINTR');
-const EAGAIN = errnoOf('EAGAIN');
 const ENOENT = errnoOf('ENOENT');
 const ENODEV = errnoOf('ENODEV');
-
-export interface SessionEvents {
-  /** The mount answers from now on. */
-  live(): void;
-}
 
 export interface Statistics {
   counts: RequestCounts;
@@ -64,28 +55,30 @@ export interface Statistics {
   timed: boolean;
 }
 
-/** Serves until the file system is unmounted. Throws if the device fails otherwise. */
-export function serve(fd: number, server: Server, events: SessionEvents, statistics?: Statistics): void {
-  const receiver = new Receiver(fd, server.wire.input, server.readAhead);
+/** One mount, as the loop that serves it has it (serving-loop.ts). */
+export interface Session {
+  /** The device that requests come from. */
+  readonly fd: number;
+  readonly server: Server;
+  readonly statistics: Statistics;
+  /** Called when the mount answers. */
+  live(): void;
+  /** Called when it is unmounted, or when the device failed otherwise. */
+  ended(error?: unknown): void;
+}
+
+/** Answers the request that has been read into the server's input. */
+export function answerRequest(session: Session, later: Later): void {
+  const { fd, server, statistics } = session;
+  if (server.wire.u32(Header.opcode) !== Opcode.init) answerCounted(fd, server, later, statistics);
+  else if (negotiate(fd, server)) session.live();
+  later.served();
+}
+
+/** What the session does between requests. */
+export function laterOf({ fd, server }: Session): Later {
   const later: Later = new Later(server, () => answer(fd, server, later));
-  for (;;) {
-    const length = later.isIdle ? receiver.next() : receiver.within(later.patience);
-    if (length === -EAGAIN) {
-      later.work();
-      continue;
-    }
-    if (length < 0) {
-      // ENOENT: the request was interrupted before it could be read
-      if (length === -ENOENT || length === -EINTR) continue;
-      if (length === -ENODEV) return;
-      throw new Error(`cannot read from /dev/fuse: errno ${-length}`);
-    }
-    if (server.wire.u32(Header.opcode) === Opcode.init) {
-      if (negotiate(fd, server)) events.live();
-    } else if (statistics === undefined) answer(fd, server, later);
-    else answerCounted(fd, server, later, statistics);
-    later.served();
-  }
+  return later;
 }
 
 function answerCounted(fd: number, server: Server, later: Later, { counts, timed }: Statistics): void {

@@ -29,7 +29,7 @@ export function takeThread(): Worker {
 function startThread(): Worker {
   // In MiB, from the start: what a walk leaves behind stays, and a smaller one would copy it several times.
   setFlagsFromString('--min-semi-space-size=4');
-  return new Worker(new URL('./serve.js', import.meta.url), {
+  return new Worker(new URL('./serve.cjs', import.meta.url), {
     execArgv: [], // not the process's own, which may be for its main script only (`-e`, `--input-type`)
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB },
   });

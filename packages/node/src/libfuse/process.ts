@@ -5,8 +5,9 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { maySysAdmin, unmountByHelper, unmountDirectly } from '../fuse/mount.js';
+import { unmountByHelper, unmountDirectly } from '../fuse/mount.js';
 import { mountAt, readMounts } from '../mountinfo.js';
+import { maySysAdmin } from '../processes.js';
 import type { AttachRequest, Attachment, MountServer, ServeEvent, ServeRequest, Transport } from '../transport.js';
 import type { ProcessCommand, ProcessEvent } from './serve.js';
 

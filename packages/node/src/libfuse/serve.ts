@@ -7,7 +7,7 @@ import { isFsError } from '@ovl/core';
 import { ExitCode, MountError } from '../mount-error.js';
 import type { LayerRequest } from '../mount-request.js';
 import { openLayers, serverOptions } from '../open-layers.js';
-import { exitNow } from '../processes.js';
+import { exitNow } from '../syscalls.js';
 import type { AttachRequest, ServeEvent, ServeRequest } from '../transport.js';
 import { loadAddon } from './addon.js';
 import { libfuseOptions } from './mount-options.js';
