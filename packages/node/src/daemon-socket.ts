@@ -6,7 +6,8 @@
 import { readFileSync, readdirSync, readlinkSync, rmSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { startTime } from './processes.js';
+import { findHelper } from './fuse/helper.js';
+import { maySysAdmin, startTime } from './processes.js';
 import { makeOwnDirectory, ownDirectories } from './runtime-directory.js';
 
 /** What a daemon runs. By the package's name, which holds wherever this was bundled to. */
@@ -63,8 +64,9 @@ export function socketKey(): string | undefined {
   if (scope === undefined) return undefined;
   const program = daemonFile();
   const { mtimeMs, size, ino } = statSync(program, { throwIfNoEntry: false }) ?? {};
-  // The helper that mounts for an ordinary user is looked for in PATH.
-  return hash(`${scope}\n${program} ${mtimeMs} ${size} ${ino}\n${process.execPath}\n${process.env['PATH']}`);
+  const helper = maySysAdmin() ? '' : findHelper();
+  const group = process.env['OVL_DAEMON'] ?? '';
+  return hash([scope, program, mtimeMs, size, ino, process.execPath, helper, group].join('\n'));
 }
 
 /** FNV-1a over two halves: it tells scopes apart, and protects nothing. */

@@ -3,13 +3,13 @@
  * mounts for its caller and passes the open device back over a socket.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { statSync, writeFileSync } from 'node:fs';
 import { type FsError, isFsError, makedev } from '@ovl/core';
 import { ExitCode, MountError } from '../mount-error.js';
 import { maySysAdmin } from '../processes.js';
 import { close, mount, open, receiveFd, socketpair, umount2, O_CLOEXEC, O_RDWR } from '../syscalls.js';
 import type { AttachRequest, Attachment, MountFlag } from '../transport.js';
+import { findHelper } from './helper.js';
 import { MAX_DATA_BYTES } from './protocol.js';
 
 const DEVICE = '/dev/fuse';
@@ -144,23 +144,6 @@ export function unmountDirectly(mountpoint: string, how: 'now' | 'lazy'): void {
 function inUse(mountpoint: string, cause?: unknown): MountError {
   const advice = 'a process has a file open or its working directory there; end it, or unmount lazily (--lazy)';
   return new MountError(ExitCode.busy, `${mountpoint} is in use: ${advice}`, { cause });
-}
-
-/** The path of libfuse's helper, or undefined. */
-function findHelper(): string | undefined {
-  const directories = (process.env['PATH'] ?? '/usr/bin:/bin').split(delimiter).filter((directory) => directory !== '');
-  for (const name of ['fusermount3', 'fusermount']) {
-    for (const directory of directories) {
-      const path = join(directory, name);
-      try {
-        accessSync(path, constants.X_OK);
-        return path;
-      } catch {
-        // not here
-      }
-    }
-  }
-  return undefined;
 }
 
 function requireHelper(): string {
