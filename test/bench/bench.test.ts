@@ -33,7 +33,7 @@ function nothingLeft(...kept: string[]): void {
 function requireTools(ctx: Parameters<typeof requireOrSkip>[0]): void {
   requireOrSkip(ctx, existsSync('/dev/fuse'), '/dev/fuse');
   requireOrSkip(ctx, existsSync('/usr/bin/gcc'), 'gcc');
-  requireOrSkip(ctx, existsSync(new URL('../../packages/node/dist/daemon.js', import.meta.url)), 'a build');
+  requireOrSkip(ctx, existsSync(new URL('../../packages/node/dist/index.js', import.meta.url)), 'a build');
 }
 
 describe('a run', () => {

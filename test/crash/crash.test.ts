@@ -8,7 +8,7 @@ import { seedOfRun } from '../support/seed.js';
 import { campaign, summary } from './campaign.js';
 import type { Loss } from './workloads.js';
 
-const built = new URL('../../packages/node/dist/daemon.js', import.meta.url);
+const built = new URL('../../packages/node/dist/index.js', import.meta.url);
 const factor = Number(process.env.OVL_RUNS ?? 1);
 
 interface Part {

@@ -34,6 +34,8 @@ export class PendingCopy implements PendingData {
   #length: number;
   #size: number;
   #modified: Attributes;
+  /** What the source takes of the disk, and the copy will: shown as less, others would take data for holes. */
+  #blocks: number;
   /** Once it was changed: copying takes set-id bits away. */
   #mode: number | undefined;
   #job: { job: Job; range: Range } | undefined;
@@ -59,6 +61,7 @@ export class PendingCopy implements PendingData {
     this.#node = node;
     this.#length = this.#size = length;
     this.#modified = attributes;
+    this.#blocks = attributes.blocks;
     this.#unsettled = unsettled;
   }
 
@@ -121,7 +124,8 @@ export class PendingCopy implements PendingData {
 
   get shown(): Partial<Attributes> {
     const { atimeSec, atimeNsec, mtimeSec, mtimeNsec } = this.#modified;
-    const shown = { nlink: 1, atimeSec, atimeNsec, mtimeSec, mtimeNsec }; // the staged copy has no name
+    const blocks = Math.max(this.#blocks, this.#modified.blocks);
+    const shown = { nlink: 1, blocks, atimeSec, atimeNsec, mtimeSec, mtimeNsec }; // the staged copy has no name
     return this.#mode === undefined ? shown : { ...shown, mode: this.#mode };
   }
 
@@ -184,6 +188,7 @@ export class PendingCopy implements PendingData {
     if (size !== undefined && size < this.#length) {
       this.#free(size, Infinity);
       this.#length = size;
+      this.#blocks = Math.min(this.#blocks, Math.ceil(size / 4096) * 8);
     }
     this.#upper.setattr(this.#node, change);
     if (change.mode !== undefined || change.uid !== undefined || change.gid !== undefined) {
@@ -266,7 +271,8 @@ export class PendingCopy implements PendingData {
       if (start > gap[0])
         this.#add(gap[0], start); // a hole, in the copy as well
       else {
-        const length = Math.min(gap[1] - start, CHUNK);
+        const end = Math.min(seekIn(this.#from, start, 'hole'), gap[1]); // a copied hole would be one no more
+        const length = Math.min(end - start, CHUNK);
         const job = this.#upper.copyBeside?.(this.#from, this.#to, start, length) as Job;
         this.#job = { job, range: [start, start + length] };
         this.#isDurable = false;
