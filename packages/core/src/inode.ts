@@ -334,7 +334,7 @@ export class Stack {
   readonly directoryMoves: 'record' | 'copy' | 'refuse';
   readonly redirectMax: number;
   readonly revalidation: Revalidation | undefined;
-  readonly fsync: 'auto' | 'strict' | 'volatile' | undefined;
+  readonly fsync: 'auto' | 'strict' | 'volatile';
   readonly acl: InheritPermissions | undefined;
   /** Serialises changes of names. */
   readonly namespace: Mutex = new Mutex();
@@ -360,7 +360,7 @@ export class Stack {
       redirectDir,
       xattrPrefix,
       redirectMax = REDIRECT_MAX,
-      fsync,
+      fsync = 'auto',
       acl,
       revalidation,
     } = options;
