@@ -27,6 +27,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { detach, execute } from '../support/mounts.mjs';
 import { requireOrSkip } from '../support/require.js';
 import { ovl } from './command.mjs';
+import { completeCopies, mountBelow } from './mount-below.js';
 
 const deadline = 20_000;
 const SIZE = 1 << 20;
@@ -48,9 +49,7 @@ beforeEach(async (ctx) => {
   linkSync(at('lower/twice'), at('lower/again'));
   const program = Buffer.concat([readFileSync('/bin/sleep'), Buffer.alloc(SIZE)]);
   writeFileSync(at('lower/program'), program, { mode: 0o755 });
-  const layers = `lowerdir=${at('lower')},upperdir=${at('upper')},workdir=${at('work')}`;
-  const done = await execute([...ovl, 'mount', '-o', `${layers},passthrough=all`, at('merged')], { timeout: deadline });
-  expect(done).toMatchObject({ code: 0, stderr: '' });
+  await mountBelow(root, 'passthrough=all');
   reader = openSync(merged('large'), 'r');
 });
 
@@ -115,6 +114,7 @@ test.each<[string, () => void, string]>([
 ])('changed by %s', (_, change, text) => {
   change();
   expect(opened('large').text).toBe(text);
+  completeCopies(at('merged'));
   expect(readFileSync(merged('large')).equals(readFileSync(at('upper/large')))).toBe(true);
   expect(start(reader)).toBe('lower ');
 });

@@ -21,6 +21,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { detach, execute } from '../support/mounts.mjs';
 import { requireOrSkip } from '../support/require.js';
 import { ovl } from './command.mjs';
+import { mountBelow } from './mount-below.js';
 
 const deadline = 20_000;
 const MiB = 1 << 20;
@@ -44,13 +45,7 @@ afterEach(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-async function mount(...options: string[]): Promise<void> {
-  const layers = `lowerdir=${at('lower')},upperdir=${at('upper')},workdir=${at('work')}`;
-  const done = await execute([...ovl, 'mount', '-o', [layers, ...options].join(','), at('merged')], {
-    timeout: deadline,
-  });
-  expect(done).toMatchObject({ code: 0, stderr: '' });
-}
+const mount = (...options: string[]): Promise<void> => mountBelow(root, ...options);
 
 /** How often the kernel asked for file data so far, and sent some. */
 async function dataRequests(): Promise<{ read: number; write: number }> {

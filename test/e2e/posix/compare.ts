@@ -1,8 +1,9 @@
 // Scripts of system calls (calls.c says what they look like) that get the same answers from mounts of ours as from a plain
 // directory and from the kernel's overlayfs.
-import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { completeCopies } from '../mount-below.js';
 import { OURS, requireWorlds, WORLDS, type World, type WorldOptions, Worlds } from './worlds.js';
 
 export interface Case {
@@ -17,13 +18,6 @@ export interface Case {
   differs?: Partial<Record<Exclude<World, 'ovl'>, string>>;
   /** What else has to hold, while mounted: where the parts are, below the case's own directory. */
   also?: (parts: { merged: string; upper: string }) => void;
-}
-
-/** Waits for copies that are made after the answer. */
-function complete(mountpoint: string): void {
-  const fd = openSync(mountpoint, 'r');
-  fsyncSync(fd);
-  closeSync(fd);
 }
 
 interface Step {
@@ -76,7 +70,7 @@ export function compare(subject: string, cases: readonly Case[], options: WorldO
         if (theirs !== undefined) expect(ours, `as ${world} answers`).toEqual(theirs);
       }
       for (const world of also === undefined ? [] : OURS) {
-        complete(own.root(world, 'merged'));
+        completeCopies(own.root(world, 'merged'));
         also?.({ merged: join(own.root(world, 'merged'), place(index)), upper: join(own.upper(world), place(index)) });
       }
     };
