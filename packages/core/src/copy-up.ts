@@ -6,8 +6,9 @@
 import { type Attributes, isDirectory, isRegular, isSymlink, S_IFDIR, S_IFREG } from './attributes.js';
 import { FsError, isFsError } from './errors.js';
 import { encodeOrigin, isPrivateXattr, xattrText } from './format.js';
-import { type Inode, type Metacopies, type PendingData, type Real, settle, type Stack } from './inode.js';
+import { type Inode, type Real, settle, type Stack } from './inode.js';
 import type { LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from './layer.js';
+import type { Metacopies, PendingData } from './options.js';
 import { maybe, type Operation, wait } from './run.js';
 
 const BUFFER_SIZE = 1 << 20;

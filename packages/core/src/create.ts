@@ -7,10 +7,11 @@ import { isDirectory, S_IFCHR, S_IFLNK, S_IFMT, S_ISGID } from './attributes.js'
 import { copyUp, copyUpToMove, markImpure } from './copy-up.js';
 import { FsError } from './errors.js';
 import { meaningOfName, xattrText } from './format.js';
-import type { Inode, Metacopies, Stack } from './inode.js';
+import type { Inode, Stack } from './inode.js';
 import type { LayerNode, NewObject, Occupant } from './layer.js';
 import { getattr, list, lookup } from './lookup.js';
 import { byteLength, SYMLINK_MAX } from './names.js';
+import type { Metacopies } from './options.js';
 import type { Entry } from './overlay.js';
 import { maybe, type Operation, wait } from './run.js';
 

@@ -48,7 +48,7 @@ export { syncFs } from './fs/sync.js';
 export type { OpenFlags, OpenHandle } from './file.js';
 export type { XattrPrefix } from './format.js';
 export { inodeIndex } from './inode-index.js';
-export type { IndexOpener, Inode, OverlayOptions } from './inode.js';
+export type { Inode } from './inode.js';
 export type {
   AllocateMode,
   FileHandle,
@@ -82,6 +82,7 @@ export {
 } from './override.js';
 export { type OwnerMap, type OwnerMapOptions, type IdRange, ownerMap } from './owners.js';
 export type { DirectoryEntry } from './merge.js';
+export type { IndexOpener, OverlayOptions } from './options.js';
 export type { RenameFlag } from './rename.js';
 export { Revalidation } from './revalidation.js';
 export { createTmpfile } from './tmpfile.js';

@@ -9,19 +9,11 @@ import { type Attributes, isDirectory, isRegular, S_IFMT } from './attributes.js
 import { copyUp, markImpure, nameCopied, restoreTimes } from './copy-up.js';
 import { FsError, isFsError } from './errors.js';
 import { decodeOrigin, encodeOrigin, isWhiteoutDevice, xattrText } from './format.js';
-import {
-  aliasKey,
-  type IndexOpener,
-  type Inode,
-  type InodeIndex,
-  type Origin,
-  type Real,
-  type Stack,
-  type Union,
-} from './inode.js';
+import { aliasKey, type Inode, type Origin, type Real, type Stack, type Union } from './inode.js';
 import type { Found, Layer, LayerNode, UpperLayer } from './layer.js';
 import { getattr, newLowerFile, resolveOrigin } from './lookup.js';
 import { decodeName, NAME_MAX } from './names.js';
+import type { IndexOpener, InodeIndex } from './options.js';
 import type { Entry } from './overlay.js';
 import { type Operation, wait } from './run.js';
 

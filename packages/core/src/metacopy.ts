@@ -7,10 +7,11 @@ import { isDirectory, isRegular, S_IFDIR } from './attributes.js';
 import { copyBytes, times } from './copy-up.js';
 import { FsError } from './errors.js';
 import { decodeMetacopy, parseRedirect, xattrText } from './format.js';
-import type { Inode, Metacopies, Real, Stack } from './inode.js';
+import type { Inode, Real, Stack } from './inode.js';
 import type { Found, LayerNode, VerityDigest } from './layer.js';
 import { search, type Trail } from './lookup.js';
 import { byteLength, decodeName } from './names.js';
+import type { Metacopies } from './options.js';
 import { lowerPath } from './redirect.js';
 import { type Operation, wait } from './run.js';
 

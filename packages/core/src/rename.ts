@@ -7,10 +7,11 @@ import { copyUp, copyUpToMove, copyXattrs, markImpure, restoreAttributes } from 
 import { checkLive, coversBelow, nameAppeared, setOpaque, whiteoutAt } from './create.js';
 import { FsError } from './errors.js';
 import { meaningOfName, xattrText } from './format.js';
-import type { DeepCopyUp, Inode, Stack } from './inode.js';
+import type { Inode, Stack } from './inode.js';
 import type { LayerNode } from './layer.js';
 import { list, lookup, require } from './lookup.js';
 import { byteLength } from './names.js';
+import type { DeepCopyUp } from './options.js';
 import { type DirectoryMove, lowerName, lowerPath, planDirectoryMove } from './redirect.js';
 import { checkEmpty, keptNode, nameVanished, occupantOf, otherNode } from './remove.js';
 import { maybe, type Operation, wait } from './run.js';

@@ -4,8 +4,9 @@
  */
 import { FsError } from './errors.js';
 import { encodeMetacopy } from './format.js';
-import type { Real, Stack, Verity } from './inode.js';
+import type { Real, Stack } from './inode.js';
 import type { VerityDigest } from './layer.js';
+import type { Verity } from './options.js';
 import { type Operation, wait } from './run.js';
 
 /**

@@ -8,9 +8,10 @@ import { type AttributeChange, type Attributes, isRegular, S_ISGID, S_ISUID, typ
 import { copyUp, linkCopy } from '../copy-up.js';
 import { type FsError, isFsError } from '../errors.js';
 import { isPrivateXattr } from '../format.js';
-import type { Inode, LazyCopyUp, PendingData, Real, Stack } from '../inode.js';
+import type { Inode, Real, Stack } from '../inode.js';
 import type { LayerNode } from '../layer.js';
 import { getattr } from '../lookup.js';
+import type { LazyCopyUp, PendingData } from '../options.js';
 import { PendingCopy, Unsettled } from './pending-copy.js';
 import { type Operation, wait } from '../run.js';
 

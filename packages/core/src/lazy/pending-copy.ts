@@ -6,8 +6,9 @@
 import type { AttributeChange, Attributes } from '../attributes.js';
 import { times } from '../copy-up.js';
 import { FsError, isFsError } from '../errors.js';
-import type { Inode, PendingData, Real, Stack } from '../inode.js';
+import type { Inode, Real, Stack } from '../inode.js';
 import type { AllocateMode, Job, Layer, LayerFile, LayerNode, UpperFile, UpperLayer } from '../layer.js';
+import type { PendingData } from '../options.js';
 
 /** Bytes copied at once: what a write into them waits for, and what one question to the copier is worth. */
 const CHUNK = 8 << 20;

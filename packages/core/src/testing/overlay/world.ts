@@ -1,8 +1,8 @@
 /** A world for each test: layers with trees, overlays over them, and scenarios that are played beside the flat model. */
-import type { OverlayOptions } from '../../inode.js';
 import type { Layer, LayerNode, UpperLayer } from '../../layer.js';
 import { metacopies } from '../../metacopy.js';
 import { decodeName } from '../../names.js';
+import type { OverlayOptions } from '../../options.js';
 import { Overlay } from '../../overlay.js';
 import { runAsync } from '../../run.js';
 import type { LayerCapabilities } from '../capabilities.js';
