@@ -2,7 +2,7 @@
  * Where ours may answer otherwise than the kernel: each rule makes the answers of both sides equal, and says why that is no
  * fault. docs/differences.md tells users the same. What is not compared at all is left out where it is read (execute.ts).
  */
-import type { Case, Operation, Result, Seen } from './operations.js';
+import { type Case, MAY_HAVE_NO_NAME, type Operation, type Result, type Seen } from './operations.js';
 import type { Flavour } from './sides.js';
 
 /** The answer with everything replaced that may differ. */
@@ -28,10 +28,15 @@ export function canonical(operation: Operation, result: Result): Result {
  * The kernel's overlayfs copies up before it finds that a change fails (`setxattr` with XATTR_CREATE or XATTR_REPLACE, a
  * rename whose redirect is too long); ours copies nothing up then. A copied-up directory merges layers, and so has a link
  * count of 1, which stands for "unknown"; a copied-up hard link is a file of its own. Makes counts equal where that may
- * be the reason. `lowerLinks`: whether files of the lower layers have several names.
+ * be the reason. `lowerLinks`: whether files of the lower layers have several names. And where an open file was a lower one on one
+ * side only, for as long as FUSE keeps the attributes from before it was opened for writing, its count is not compared on either.
  */
 export function reconcileLinks(a: unknown, b: unknown, lowerLinks: boolean): void {
   if (!hasLinks(a) || !hasLinks(b) || a.nlink === b.nlink) return;
+  if (a.nlink === MAY_HAVE_NO_NAME || b.nlink === MAY_HAVE_NO_NAME) {
+    a.nlink = b.nlink = MAY_HAVE_NO_NAME;
+    return;
+  }
   const areDirectories = !('size' in a) && !('size' in b);
   if (areDirectories ? a.nlink === 1 || b.nlink === 1 : lowerLinks && a.ino === undefined) a.nlink = b.nlink = 1;
 }
@@ -49,7 +54,7 @@ function hasTime(value: unknown): value is { mtime: string } {
   return typeof value === 'object' && value !== null && 'mtime' in value;
 }
 
-function hasLinks(value: unknown): value is { nlink: number; ino?: string } {
+function hasLinks(value: unknown): value is { nlink: number | string; ino?: string } {
   return typeof value === 'object' && value !== null && 'nlink' in value;
 }
 

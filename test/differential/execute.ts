@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { type Attributes, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from '@ovl/core';
 import { type Calls, type DirEntry, Errno, type Handle, type OpenRequest } from './calls.js';
-import { NOW_BEGINS, type Operation, type Path, type Result, type Seen, type SpecialType } from './operations.js';
+import { MAY_HAVE_NO_NAME, NOW_BEGINS, type Operation, type Path, type Result, type Seen, type SpecialType } from './operations.js';
 
 const TYPES: Record<SpecialType, number> = {
   file: S_IFREG,
@@ -185,12 +185,13 @@ export class Executor {
 
   /**
    * The link count of an open object that was removed is left out where it had a lower one: the kernel shows that one's,
-   * ours the 0 that POSIX asks for. So for directories always.
+   * ours the 0 that POSIX asks for. So for directories always. Whether it had one may only show on one side: `reconcileLinks`.
    */
   #open(stat: Attributes, slot: NonNullable<Slot>): unknown {
     const seen = comparable(stat, this.#inos);
     const mayHaveNoName = slot.openedAt !== this.#namesGone && this.#inos?.has(stat.ino) === true;
-    if ((stat.mode & S_IFMT) === S_IFDIR || mayHaveNoName) delete seen.nlink;
+    if ((stat.mode & S_IFMT) === S_IFDIR) delete seen.nlink;
+    else if (mayHaveNoName) seen.nlink = MAY_HAVE_NO_NAME;
     return seen;
   }
 

@@ -16,6 +16,9 @@ export type TimeSpec = [sec: number, nsec: number] | 'now' | 'omit';
 /** Times from here on are those of the test run itself, so only "recent" is compared. */
 export const NOW_BEGINS = 1_600_000_000;
 
+/** In place of a link count that is not compared. */
+export const MAY_HAVE_NO_NAME = 'may have no name';
+
 export interface OpenMode {
   access: 'r' | 'w' | 'rw';
   create?: 'if-absent' | 'exclusive';

@@ -102,6 +102,15 @@ const found: { what: string; layer: TreeEntry[]; history?: Operation[]; operatio
       operations: [{ op: 'rename', from: at('c/c'), to: at('a'), flags: 0 }],
       flavour: noRedirects,
     },
+    {
+      what: 'one of several names of a lower file is opened for writing, and another name goes',
+      layer: [entry('a', file(0)), entry('b', { type: 'link', to: 'a' })],
+      operations: [
+        { op: 'open', slot: 0, path: at('b'), open: { access: 'rw' }, mode: 0 },
+        { op: 'unlink', path: at('a') },
+        { op: 'fstat', slot: 0 },
+      ],
+    },
   ];
 
 for (const kind of ['core', 'ovl'] as const) {
