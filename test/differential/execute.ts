@@ -2,7 +2,15 @@
 import { createHash } from 'node:crypto';
 import { type Attributes, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from '@ovl/core';
 import { type Calls, type DirEntry, Errno, type Handle, type OpenRequest } from './calls.js';
-import { MAY_HAVE_NO_NAME, NOW_BEGINS, type Operation, type Path, type Result, type Seen, type SpecialType } from './operations.js';
+import {
+  MAY_HAVE_NO_NAME,
+  NOW_BEGINS,
+  type Operation,
+  type Path,
+  type Result,
+  type Seen,
+  type SpecialType,
+} from './operations.js';
 
 const TYPES: Record<SpecialType, number> = {
   file: S_IFREG,

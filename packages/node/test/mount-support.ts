@@ -19,7 +19,7 @@ import type { MountOptions } from '../src/options.js';
 import type { MountRecord } from '../src/registry.js';
 
 const dist = new URL('../dist/index.js', import.meta.url);
-const NOBODY = 65534;
+export const NOBODY = 65534;
 
 /** Who runs a process. */
 export type User = 'root' | 'nobody';

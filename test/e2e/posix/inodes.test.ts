@@ -153,7 +153,7 @@ compare(
         inodes .. => 103 entries, 0 differ, 0 twice
         inodes . => 24 entries, 0 differ, 0 twice`,
       remounted: 'inodes .. => 103 entries, 0 differ, 0 twice\ninodes . => 24 entries, 0 differ, 0 twice',
-      differs: { plain: 'it has no second layer' },
+      differs: { plain: 'it has no second layer', user: 'to copy up what belongs to somebody else takes root' },
     },
   ],
   { below: makeOther },
