@@ -5,8 +5,11 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import type * as Ovl from '@ovl/browser';
+import type * as OvlBrowser from '@ovl/browser';
+import type * as Changes from '@ovl/core/changes';
 import { type Browser, chromium, type JSHandle, type Page } from 'playwright-core';
+
+type Ovl = typeof OvlBrowser & typeof Changes;
 
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 
@@ -16,14 +19,14 @@ export const hasChromium: boolean = existsSync(executablePath);
 export interface BrowserPage extends AsyncDisposable {
   page: Page;
   /** The module, to pass to `page.evaluate`: a function sent there sees nothing else of ours. */
-  ovl: JSHandle<typeof Ovl>;
+  ovl: JSHandle<Ovl>;
   /** What the page logged as errors or threw, in order. */
   errors: string[];
 }
 
 /** Opens an empty page with @ovl/browser, as built, imported into it. */
 export async function openPage(): Promise<BrowserPage> {
-  const server = await serve({ '/ovl.js': await bundle('@ovl/browser') });
+  const server = await serve({ '/ovl.js': await bundle('@ovl/browser', '@ovl/core/changes') });
   let browser: Browser | undefined;
   const close = async () => {
     await browser?.close();
@@ -40,7 +43,7 @@ export async function openPage(): Promise<BrowserPage> {
     });
     await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
     // As text, for Vite would rewrite the import of a function.
-    const ovl: JSHandle<typeof Ovl> = await page.evaluateHandle("import('/ovl.js')");
+    const ovl: JSHandle<Ovl> = await page.evaluateHandle("import('/ovl.js')");
     return { page, ovl, errors, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
@@ -48,10 +51,10 @@ export async function openPage(): Promise<BrowserPage> {
   }
 }
 
-async function bundle(name: string): Promise<string> {
+async function bundle(...names: string[]): Promise<string> {
   const result = await build({
     stdin: {
-      contents: `export * from ${JSON.stringify(name)};`,
+      contents: names.map((name) => `export * from ${JSON.stringify(name)};`).join('\n'),
       resolveDir: fileURLToPath(new URL('../..', import.meta.url)),
     },
     bundle: true,

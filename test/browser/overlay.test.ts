@@ -25,14 +25,14 @@ test('an overlay with a memory upper works in Chromium', async (ctx) => {
     // A second overlay over the same layers is what a reload finds.
     const reopened = ovl.promisesFs(await ovl.runAsync(ovl.Overlay.open({ lower: [lower], upper })));
     const text = new TextDecoder().decode(await reopened.readFile('/readme.txt'));
-    const changes = ovl.runSync(ovl.diff({ upper, lower: [lower] }));
+    const changes = ovl.runSync(ovl.diff(overlay));
     return {
       text,
       code,
       root: await reopened.readdir('/'),
       moved: await reopened.readdir('/moved'),
       lower: lower.readdir(lower.root).map((entry) => entry.name),
-      changes: changes.map((change) => `${change.kind} ${change.path}`),
+      changes: changes.map(({ kind, path, from }) => `${kind} ${path}${from === undefined ? '' : ` from ${from}`}`),
     };
   }, browser.ovl);
   expect(seen).toEqual({
@@ -41,7 +41,7 @@ test('an overlay with a memory upper works in Chromium', async (ctx) => {
     root: ['moved', 'readme.txt'],
     moved: ['a', 'b', 'c'],
     lower: ['readme.txt', 'dir', 'old'],
-    changes: ['deleted /dir', 'added /moved', 'added /moved/c', 'deleted /old', 'changed /readme.txt'],
+    changes: ['renamed /moved from /dir', 'added /moved/c', 'deleted /old', 'modified /readme.txt'],
   });
   expect(browser.errors).toEqual([]);
 });

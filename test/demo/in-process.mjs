@@ -1,14 +1,16 @@
 // The demo without a mount: the same overlay as a library, over layers in memory.
-import { diff, memoryLayer, overlay, runSync, syncFs } from '@ovl/core';
+import { memoryLayer, overlay, runSync, syncFs } from '@ovl/core';
+import { diff } from '@ovl/core/changes';
 import { project } from './project.mjs';
 import { heading, say, shown } from './say.mjs';
 
-const letters = { added: 'A', changed: 'C', deleted: 'D' };
+const letters = { added: 'A', modified: 'C', metadata: 'C', replaced: 'C', renamed: 'R', deleted: 'D' };
 
 export async function inProcess() {
   const lower = memoryLayer({ from: tree(project) });
   const upper = memoryLayer();
-  const fs = syncFs(overlay({ lower: [lower], upper }));
+  const merged = overlay({ lower: [lower], upper });
+  const fs = syncFs(merged);
   heading('Work in it');
   step("fs.appendFileSync('/README.md', …)", () => fs.appendFileSync('/README.md', 'Now with an overlay below it.\n'));
   step("fs.mkdirSync('/dist'); fs.writeFileSync('/dist/greet.txt', …)", () => {
@@ -19,7 +21,7 @@ export async function inProcess() {
   step("fs.renameSync('/LICENSE.txt', '/COPYING')", () => fs.renameSync('/LICENSE.txt', '/COPYING'));
   say(fs.readdirSync('/').join('  '));
   heading('What was changed, and where the bytes went: all of them to the upper layer');
-  for (const { kind, path, size, previousSize } of runSync(diff({ upper, lower: [lower] })))
+  for (const { kind, path, size, previousSize } of runSync(diff(merged)))
     shown(`${letters[kind]} ${path}`, kind === 'deleted' ? `${previousSize} bytes are hidden` : `${size} bytes`);
 }
 

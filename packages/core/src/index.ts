@@ -32,11 +32,10 @@ export {
   S_ISVTX,
   type Time,
 } from './attributes.js';
-export type { ChangeListener, OverlayChange } from './changes.js';
+export type { ChangeListener, OverlayChange } from './change-feed.js';
 export { copyRange } from './copy-range.js';
 export type { Creation } from './create.js';
 export { deepCopyUp } from './deep-copy-up.js';
-export { type Change, diff, type DiffOptions } from './diff.js';
 export { codeOf, type ErrorCode, type ErrorContext, errnoOf, FsError, isFsError } from './errors.js';
 export type { FaceOptions } from './fs/context.js';
 export { callbackFs } from './fs/callback.js';

@@ -3,7 +3,7 @@
  * faces) talk to. It decides nothing. Every method is an operation to be run by `runSync` or `runAsync`.
  */
 import type { AttributeChange, Attributes, FileSystemStatistics } from './attributes.js';
-import type { ChangeListener, OverlayChange } from './changes.js';
+import type { ChangeListener, OverlayChange } from './change-feed.js';
 import { createObject, linkObject, type Creation } from './create.js';
 import { FsError } from './errors.js';
 import { allocate, fsync, openFile, type OpenFlags, type OpenHandle, read, release, seek, write } from './file.js';

@@ -1,12 +1,24 @@
 /** `ovl diff`: what an upper layer changed, read from the upper itself. */
-import { type Change, diff, runSync, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '@ovl/core';
+import {
+  metacopies,
+  overlay,
+  runSync,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFREG,
+  S_IFSOCK,
+} from '@ovl/core';
+import { type Change, diff } from '@ovl/core/changes';
 import { hostLayer, listMounts, parseMountOptions, sameMountpoint, settleMount } from '@ovl/node';
 import type { Arguments, Command } from '../command.js';
 import { UsageError } from '../exit.js';
 import { formatSize, paint, printable, printJson, printLine } from '../print.js';
 
-const LETTERS = { added: 'A', changed: 'C', deleted: 'D' } as const;
-const COLOURS = { added: 'green', changed: 'yellow', deleted: 'red' } as const;
+const LETTERS = { added: 'A', modified: 'C', metadata: 'C', replaced: 'C', renamed: 'R', deleted: 'D' } as const;
+const COLOURS = { A: 'green', C: 'yellow', R: 'yellow', D: 'red' } as const;
 
 const TYPES: ReadonlyMap<number, string> = new Map([
   [S_IFREG, 'file'],
@@ -23,9 +35,9 @@ export const diffCommand: Command = {
   summary: 'show what the upper layer changed',
   usage: ['MERGED', '-o lowerdir=A[:B…],upperdir=U'],
   description:
-    'Lists every path that was added (A), changed (C) or deleted (D), with its size now and before. Reads the upper\n' +
-    'layer directly, mounted or not: the cost follows the number of changes. A deleted directory is one line; a renamed\n' +
-    'one says where its content comes from.',
+    'Lists every path that was added (A), changed (C), renamed (R) or deleted (D), with its size now and before, or what\n' +
+    'else differs. Reads the upper layer directly, mounted or not: the cost follows the number of changes. A deleted\n' +
+    'directory is one line; what differs in a renamed one follows it.',
   options: [
     { name: 'options', short: 'o', value: 'OPTIONS', help: 'layers, as given to `ovl mount`' },
     { name: 'json', help: 'print an array of objects' },
@@ -41,20 +53,25 @@ export const diffCommand: Command = {
   async run(args) {
     const { lower, upper, userxattr, mountpoint } = layers(args);
     if (mountpoint !== undefined) await settleMount(mountpoint); // a large file may still be on its way into the upper
-    const upperLayer = hostLayer(upper);
-    const lowerLayers = lower.map((path) => hostLayer(path));
-    const xattrPrefix = userxattr ? 'user.overlay.' : 'trusted.overlay.';
-    let changes: Change[];
-    try {
-      changes = runSync(diff({ upper: upperLayer, lower: lowerLayers, xattrPrefix }));
-    } finally {
-      for (const layer of [upperLayer, ...lowerLayers]) layer.close?.();
-    }
+    const changes = changesOf(upper, lower, userxattr);
     if (args.has('json')) printJson(changes.map(toJson));
     else for (const change of changes) printLine(toLine(change));
     return 0;
   },
 };
+
+/** The upper is opened as a layer to be read, beside whoever writes it. */
+function changesOf(upper: string, lower: readonly string[], userxattr: boolean): Change[] {
+  const layers = [upper, ...lower].map((path) => hostLayer(path));
+  const xattrPrefix = userxattr ? 'user.overlay.' : 'trusted.overlay.';
+  const options = { xattrPrefix, metacopy: metacopies('follow') } as const;
+  try {
+    const older = overlay({ ...options, lower: layers.slice(1) });
+    return runSync(diff(overlay({ ...options, lower: layers }), { older }));
+  } finally {
+    for (const layer of layers) layer.close?.();
+  }
+}
 
 interface Layers {
   lower: readonly string[];
@@ -87,19 +104,34 @@ class NotMountedError extends Error {
 }
 
 function toLine(change: Change): string {
-  const letter = paint(COLOURS[change.kind], LETTERS[change.kind]);
-  const suffix = change.type === S_IFDIR ? '/' : '';
+  const letter = LETTERS[change.kind];
+  const suffix = change.type === S_IFDIR && change.path !== '/' ? '/' : '';
   const name = printable(change.path) + suffix;
-  const notes: string[] = [];
-  if (change.type === S_IFREG) {
-    if (change.kind === 'added') notes.push(formatSize(change.size));
-    else if (change.kind === 'deleted') notes.push(formatSize(change.previousSize));
-    else notes.push(`${formatSize(change.previousSize)} → ${formatSize(change.size)}`);
-  }
-  if (change.renamedFrom !== undefined) notes.push(`from ${printable(change.renamedFrom)}`);
-  return notes.length === 0 ? `${letter} ${name}` : `${letter} ${name}  ${paint('dim', `(${notes.join(', ')})`)}`;
+  const notes = notesOf(change);
+  const line = `${paint(COLOURS[letter], letter)} ${name}`;
+  return notes.length === 0 ? line : `${line}  ${paint('dim', `(${notes.join(', ')})`)}`;
 }
 
-function toJson(change: Change): object {
-  return { ...change, kind: LETTERS[change.kind], type: TYPES.get(change.type) ?? 'unknown' };
+function notesOf(change: Change): string[] {
+  const notes: string[] = [];
+  const { kind, size, previousSize, previousType, type } = change;
+  const content = kind === 'modified' || kind === 'replaced' || change.differs.includes('content');
+  if (type === S_IFREG && kind === 'added') notes.push(formatSize(size));
+  else if (type === S_IFREG && kind === 'deleted') notes.push(formatSize(previousSize));
+  else if (type === S_IFREG && content) notes.push(`${formatSize(previousSize)} → ${formatSize(size)}`);
+  if (previousType !== undefined && previousType !== type) notes.push(`was ${nameOfType(previousType)}`);
+  if (change.from !== undefined) notes.push(`from ${printable(change.from)}`);
+  if (change.linkOf !== undefined) notes.push(`link of ${printable(change.linkOf)}`);
+  if (kind === 'metadata') notes.push(...change.differs);
+  return notes;
+}
+
+function nameOfType(type: number): string {
+  return TYPES.get(type) ?? 'unknown';
+}
+
+function toJson({ before: _before, after: _after, basePath: _base, ...change }: Change): object {
+  const { kind, type, previousType } = change;
+  const json = { ...change, kind: LETTERS[kind], change: kind, type: nameOfType(type) };
+  return previousType === undefined ? json : { ...json, previousType: nameOfType(previousType) };
 }

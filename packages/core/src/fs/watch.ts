@@ -1,5 +1,5 @@
 /** Watching: the overlay's change feed, seen from a path. What changes in the layers from outside is not told. */
-import type { OverlayChange } from '../changes.js';
+import type { OverlayChange } from '../change-feed.js';
 import type { Inode } from '../inode.js';
 import type { Operation } from '../run.js';
 import {

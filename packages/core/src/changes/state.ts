@@ -1,0 +1,182 @@
+/**
+ * A state of a tree: an overlay that is only read here, by path or by inode; and what two states share, so that nothing is
+ * compared that both take from the same layers.
+ */
+import type { Attributes } from '../attributes.js';
+import { FsError } from '../errors.js';
+import type { OpenHandle } from '../file.js';
+import type { Inode, Real, Stack } from '../inode.js';
+import { list, resolveOrigin } from '../lookup.js';
+import type { Listed } from '../merge.js';
+import { type Entry, Overlay } from '../overlay.js';
+import { maybe, type Operation, wait } from '../run.js';
+
+export class State {
+  readonly overlay: Overlay;
+  readonly stack: Stack;
+
+  constructor(overlay: Overlay, stack: Stack) {
+    this.overlay = overlay;
+    this.stack = stack;
+  }
+
+  /** What is still being copied up is completed first, or the layer that cannot wait for it throws. */
+  static *of(overlay: Overlay): Operation<State> {
+    return yield* overlay.perform(stateOf, overlay);
+  }
+
+  /** What the state would be without its upper; undefined where nothing is below. Throws EINVAL without an upper. */
+  static *below({ stack }: State): Operation<State | undefined> {
+    if (stack.upper === undefined) throw new FsError('EINVAL', { syscall: 'diff' });
+    const lower = stack.layers.slice(stack.firstLower, stack.firstData);
+    if (lower.length === 0) return undefined;
+    const { upper: _upper, index: _index, lazy: _lazy, ...options } = stack.options;
+    return yield* State.of(yield* Overlay.open({ ...options, lower, xattrPrefix: stack.prefix }));
+  }
+
+  /** The object at a path. Throws ENOENT. */
+  *find(path: string): Operation<Entry> {
+    const entry = yield* lookupPath(this.overlay, path);
+    if (entry === undefined) throw new FsError('ENOENT', { syscall: 'lookup', path });
+    return entry;
+  }
+
+  /** The names of a directory and the layers that they come from. */
+  *list(dir: Inode): Operation<ReadonlyMap<string, Listed>> {
+    return dir.listing ?? (yield* list(this.stack, dir));
+  }
+}
+
+function* stateOf(stack: Stack, overlay: Overlay): Operation<State> {
+  yield* maybe(stack.options.lazy?.settleIn(stack, overlay.root));
+  return new State(overlay, stack);
+}
+
+/** The object at a path, symbolic links not followed; undefined where there is none. */
+function* lookupPath(overlay: Overlay, path: string): Operation<Entry | undefined> {
+  let entry: Entry = { inode: overlay.root, attributes: yield* overlay.getattr(overlay.root) };
+  for (const name of path.split('/')) {
+    if (name === '') continue;
+    if (!entry.inode.isDirectory) return undefined;
+    const next = yield* overlay.lookup(entry.inode, name);
+    if (next === undefined) return undefined;
+    entry = next;
+  }
+  return entry;
+}
+
+export function* xattrsOf(overlay: Overlay, inode: Inode): Operation<Map<string, Uint8Array>> {
+  const values = new Map<string, Uint8Array>();
+  for (const name of (yield* overlay.listxattr(inode)).sort()) values.set(name, yield* overlay.getxattr(inode, name));
+  return values;
+}
+
+export function* readAll(overlay: Overlay, handle: OpenHandle, size: number): Operation<Uint8Array> {
+  const bytes = new Uint8Array(size);
+  return bytes.subarray(0, yield* overlay.read(handle, bytes, 0));
+}
+
+/** Two states of which the bottommost layers may be the same. */
+export class Pair {
+  readonly newer: State;
+  readonly older: State | undefined;
+  /** How many layers, counted from the last, both have. */
+  readonly #shared: number;
+
+  constructor(newer: State, older: State | undefined) {
+    this.newer = newer;
+    this.older = older;
+    this.#shared = older === undefined ? 0 : countShared(newer.stack, older.stack);
+  }
+
+  isShared(state: State, layer: number): boolean {
+    return state.stack.layers.length - layer <= this.#shared;
+  }
+
+  /** Whether an object lies in a layer of both states. */
+  isBelow(state: State, inode: Inode): boolean {
+    return this.isShared(state, state.stack.real(inode).index);
+  }
+
+  /** Whether both are the same object of one layer, so that there is nothing to compare; for directories, not below them. */
+  *isSame(now: Inode, old: Inode): Operation<boolean> {
+    const { newer, older } = this;
+    if (older === undefined || !this.isBelow(newer, now) || !this.isBelow(older, old)) return false;
+    const [a, b] = [newer.stack.real(now), older.stack.real(old)];
+    return a.layer === b.layer && (yield* sameNode(a, b));
+  }
+
+  /**
+   * What tells a directory or a file that was copied up or moved from a new one: the object of the common layers that it
+   * shows or comes from.
+   */
+  *identity(state: State, inode: Inode): Operation<string | undefined> {
+    const { stack } = state;
+    const top = stack.real(inode);
+    const below = inode.lower.find(({ layer }) => this.isShared(state, layer));
+    const known = this.isShared(state, top.index) ? { layer: top.index, node: top.node } : below;
+    if (known !== undefined) return key(yield* wait(stack.layer(known.layer).getattr(known.node)));
+    const recorded = yield* wait(top.layer.getxattr(top.node, `${stack.prefix}origin`));
+    const origin = recorded === undefined ? undefined : yield* resolveOrigin(stack, recorded);
+    return origin && key(origin);
+  }
+
+  /** Whether two directories take the same from the common layers. */
+  *isAligned(now: Inode, old: Inode): Operation<boolean> {
+    const { newer, older } = this;
+    if (older === undefined) return false;
+    const a = this.#sharedParts(newer, now);
+    const b = this.#sharedParts(older, old);
+    if (a.length !== b.length) return false;
+    for (let i = 0; i < a.length; i++) {
+      const [one, other] = [a[i] as Real, b[i] as Real];
+      const layer = newer.stack.layer(one.layer);
+      if (layer !== older.stack.layer(other.layer)) return false;
+      if (!(yield* sameNode({ layer, node: one.node }, { layer, node: other.node }))) return false;
+    }
+    return true;
+  }
+
+  #sharedParts(state: State, dir: Inode): Real[] {
+    const parts = dir.upper === undefined ? [] : [{ layer: 0, node: dir.upper }];
+    return parts.concat(dir.lower).filter(({ layer }) => this.isShared(state, layer));
+  }
+
+  /** The names under which two directories may differ, sorted. `old` is left out where everything is new. */
+  *candidates(now: Inode, old: Inode | undefined): Operation<string[]> {
+    const { newer, older } = this;
+    const names: string[] = [];
+    const listing = yield* newer.list(now);
+    if (older === undefined || old === undefined) return [...listing.keys()].sort();
+    const before = yield* older.list(old);
+    const aligned = yield* this.isAligned(now, old);
+    for (const [name, { layer }] of listing) {
+      const listed = before.get(name);
+      const same = aligned && listed && this.isShared(newer, layer) && this.isShared(older, listed.layer);
+      if (same !== true) names.push(name);
+    }
+    for (const name of before.keys()) if (!listing.has(name)) names.push(name);
+    return names.sort();
+  }
+}
+
+/** Layers for data only count where both have them: a file's data is looked for in all. */
+function countShared(a: Stack, b: Stack): number {
+  const data = (stack: Stack): number => stack.layers.length - stack.firstData;
+  if (a.prefix !== b.prefix || data(a) !== data(b)) return 0;
+  let shared = 0;
+  while (shared < Math.min(a.layers.length, b.layers.length)) {
+    if (a.layers[a.layers.length - 1 - shared] !== b.layers[b.layers.length - 1 - shared]) break;
+    shared++;
+  }
+  return shared < data(a) ? 0 : shared;
+}
+
+function key({ dev, ino }: Pick<Attributes, 'dev' | 'ino'>): string {
+  return `${dev}:${ino}`;
+}
+
+/** A layer may have several nodes for one object. */
+function* sameNode(a: Pick<ReturnType<Stack['real']>, 'layer' | 'node'>, b: typeof a): Operation<boolean> {
+  return a.node === b.node || key(yield* wait(a.layer.getattr(a.node))) === key(yield* wait(b.layer.getattr(b.node)));
+}
