@@ -150,6 +150,21 @@ describe('a large file', () => {
     expect(equal(content(handle), expected)).toBe(true);
   });
 
+  test('times that are set stay, though the copying goes on as they are set', () => {
+    const handle = opened('d/big');
+    const setattr = upper.setattr.bind(upper);
+    upper.setattr = (node, change) => {
+      setattr(node, change);
+      if (change.mtime !== undefined && !lazy.isEmpty) setattr(node, { mtime: { sec: 99, nsec: 0 } });
+    };
+    write(handle, 'x', 100);
+    const { mtimeSec, mtimeNsec } = runSync(overlay.setattr(handle.inode, { mtime: { sec: 7, nsec: 8 } }));
+    expect([mtimeSec, mtimeNsec]).toEqual([7, 8]);
+    upper.setattr = setattr;
+    patiently(() => overlay.fsync(handle, 'all'));
+    expect(runSync(overlay.getattr(found('d/big')))).toMatchObject({ mtimeSec: 7, mtimeNsec: 8 });
+  });
+
   test('holes that are punched stay, data is found where it is', () => {
     const handle = opened('d/big');
     work();

@@ -4,7 +4,7 @@
  * never holds part of it: copies have no name until they are whole. What another change of names, an fsync or the end of the
  * overlay depends on is completed first. Passed in, by hosts that have something to copy beside.
  */
-import { type AttributeChange, type Attributes, isRegular, S_ISGID, S_ISUID, type Time } from '../attributes.js';
+import { type AttributeChange, type Attributes, isRegular, S_ISGID, S_ISUID } from '../attributes.js';
 import { copyUp, linkCopy } from '../copy-up.js';
 import { type FsError, isFsError } from '../errors.js';
 import { isPrivateXattr } from '../format.js';
@@ -12,7 +12,7 @@ import type { Inode, Real, Stack } from '../inode.js';
 import type { LayerNode } from '../layer.js';
 import { getattr } from '../lookup.js';
 import type { LazyCopyUp, PendingData } from '../options.js';
-import { PendingCopy, Unsettled } from './pending-copy.js';
+import { PendingCopy, putTime, Unsettled } from './pending-copy.js';
 import { type Operation, wait } from '../run.js';
 
 export interface LazyOptions {
@@ -104,10 +104,10 @@ export class LazyCopyUps implements LazyCopyUp {
     if (inode.upper !== undefined) return false; // somebody was faster
     const wanted: Partial<Attributes> = { ...inode.shown, uid: shown.uid, gid: shown.gid };
     wanted.mode = mode === undefined ? now.mode : (now.mode & ~0o7777) | (mode & 0o7777);
-    put(wanted, 'atime', atime);
-    put(wanted, 'mtime', mtime);
+    putTime(wanted, 'atime', atime);
+    putTime(wanted, 'mtime', mtime);
     const ms = Date.now();
-    put(wanted, 'ctime', { sec: Math.floor(ms / 1000), nsec: (ms % 1000) * 1e6 });
+    putTime(wanted, 'ctime', { sec: Math.floor(ms / 1000), nsec: (ms % 1000) * 1e6 });
     inode.shown = wanted;
     if (!this.#deferred.has(inode)) {
       inode.pins++; // until the copy is there: nothing else knows the change
@@ -286,14 +286,4 @@ export class LazyCopyUps implements LazyCopyUp {
   #lose(inode: Inode, error: FsError): void {
     this.#options.log?.(`changes of ${inode.dentry?.name ?? 'a file'} are lost: ${error.message}`);
   }
-}
-
-function put(
-  attributes: Partial<Attributes>,
-  which: 'atime' | 'mtime' | 'ctime',
-  time: Time | undefined | 'now',
-): void {
-  if (typeof time !== 'object') return;
-  attributes[`${which}Sec`] = time.sec;
-  attributes[`${which}Nsec`] = time.nsec;
 }

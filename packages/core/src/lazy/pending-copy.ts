@@ -3,7 +3,7 @@
  * not is read from the source, and the copying goes on beside, a chunk at a time. Whoever would touch the chunk that is
  * being copied waits for it; nothing else does.
  */
-import type { AttributeChange, Attributes } from '../attributes.js';
+import type { AttributeChange, Attributes, Time } from '../attributes.js';
 import { times } from '../copy-up.js';
 import { FsError, isFsError } from '../errors.js';
 import type { Inode, Real, Stack } from '../inode.js';
@@ -201,12 +201,15 @@ export class PendingCopy implements PendingData {
     if (size === undefined && atime === undefined && mtime === undefined) return;
     const now = this.#upper.getattr(this.#node);
     const { atimeSec, atimeNsec, mtimeSec, mtimeNsec } = this.#modified;
-    // What the change left alone may be the copier's doing.
-    this.#show({
+    // What the change left alone may be the copier's doing, and even what it set may have been moved again.
+    const shown: Attributes = {
       ...now,
       ...(atime === undefined && { atimeSec, atimeNsec }),
       ...(size === undefined && mtime === undefined && { mtimeSec, mtimeNsec }),
-    });
+    };
+    putTime(shown, 'atime', atime);
+    putTime(shown, 'mtime', mtime);
+    this.#show(shown);
   }
 
   /** The copy has been changed by its user, whose the times therefore are. */
@@ -323,6 +326,17 @@ export class PendingCopy implements PendingData {
     this.#to.close();
     return true;
   }
+}
+
+/** Puts a time that a change names into attributes. */
+export function putTime(
+  attributes: Partial<Attributes>,
+  which: 'atime' | 'mtime' | 'ctime',
+  time: Time | undefined | 'now',
+): void {
+  if (typeof time !== 'object') return;
+  attributes[`${which}Sec`] = time.sec;
+  attributes[`${which}Nsec`] = time.nsec;
 }
 
 /** Not every file system can: then the copying finds out whether there is room. */
