@@ -44,7 +44,7 @@ export { promisesFs } from './fs/promises.js';
 export type { CallbackFs, PromisesFs, SyncFs } from './fs/signatures.js';
 export { BigIntStats, Stats } from './fs/stats.js';
 export { syncFs } from './fs/sync.js';
-export type { OpenFlags, OpenHandle } from './file.js';
+export { current as currentFile, type OpenFlags, type OpenHandle } from './file.js';
 export type { XattrPrefix } from './format.js';
 export { inodeIndex } from './inode-index.js';
 export type { Inode } from './inode.js';

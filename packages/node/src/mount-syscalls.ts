@@ -26,6 +26,10 @@ const c = {
     'int getsockopt(int, int, int, void *, void *)',
   ),
   exit: bind<(status: number) => void>('void _exit(int)'),
+  pipe2: bind<(pair: Int32Array, flags: number) => number>('int pipe2(void *, int)'),
+  splice: bind<(from: number, at: BigInt64Array | null, to: number, toAt: null, n: number, flags: number) => number>(
+    'int64_t splice(int, void *, int, void *, uint64_t, uint)',
+  ),
   poll: bind<(fds: Int32Array, count: number, timeout: number) => number>('int poll(void *, uint64_t, int)'),
 };
 
@@ -116,6 +120,37 @@ const POLLIN = 1;
 /** From now on a call that would have to wait for the device or socket fails with EAGAIN. */
 export function setNonblocking(fd: number): void {
   checked(c.fcntl(fd, F_SETFL, O_NONBLOCK), 'fcntl');
+}
+
+const O_CLOEXEC = 0o2000000;
+const F_SETPIPE_SZ = 1031;
+
+/** A pipe, closed on exec, of which no end blocks: where to read, where to write. */
+export function pipe(): [number, number] {
+  const pair = new Int32Array(2);
+  checked(c.pipe2(pair, O_CLOEXEC | O_NONBLOCK), 'pipe2');
+  return [pair[0] as number, pair[1] as number];
+}
+
+/** Returns the bytes that the pipe holds from now on, or the negative errno: not everybody may have as many. */
+export function setPipeBytes(fd: number, bytes: number): number {
+  const result = c.fcntl(fd, F_SETPIPE_SZ, bytes);
+  return result < 0 ? -errno() : result;
+}
+
+const position64 = new BigInt64Array(1);
+
+/** Moves up to `length` bytes at `position` of a file into a pipe. Returns their number, or the negative errno. */
+export function spliceFrom(fd: number, position: number, pipeFd: number, length: number): number {
+  position64[0] = BigInt(position);
+  const n = c.splice(fd, position64, pipeFd, null, length, 0);
+  return n < 0 ? -errno() : n;
+}
+
+/** Moves the first `length` bytes of a pipe to where it takes them at once. Returns their number, or the negative errno. */
+export function spliceAll(pipeFd: number, fd: number, length: number): number {
+  const n = c.splice(pipeFd, null, fd, null, length, 0);
+  return n < 0 ? -errno() : n;
 }
 
 /** Descriptors to wait for. */

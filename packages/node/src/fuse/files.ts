@@ -9,6 +9,7 @@ import {
   S_ISUID,
   type UpperFile,
   copyRange,
+  currentFile,
   createTmpfile,
   isFsError,
   runSync,
@@ -148,9 +149,17 @@ function openNew(server: Server, flags: number): number {
 }
 
 export const read: Handler = (server) => {
-  const { wire, overlay } = server;
+  const { wire, overlay, splicedReads } = server;
   const size = Math.min(wire.u32(ARGUMENT + 4), MAX_DATA_BYTES);
-  return runSync(overlay.read(fileToRead(server), wire.data(size), wire.u64(ARGUMENT + 2)));
+  const position = wire.u64(ARGUMENT + 2);
+  const handle = fileToRead(server);
+  if (splicedReads?.takes(size) === true) {
+    const { fd } = runSync(overlay.perform(currentFile, handle));
+    const unique = [wire.u32(Header.unique), wire.u32(Header.unique + 1)] as const;
+    const spliced = fd === undefined ? 'unable' : splicedReads.reply(fd, position, size, unique, wire.output);
+    if (spliced !== 'unable') return spliced === 'sent' ? NO_REPLY : spliced;
+  }
+  return runSync(overlay.read(handle, wire.data(size), position));
 };
 
 export const write: Handler = (server) => {

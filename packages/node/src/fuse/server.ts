@@ -11,6 +11,7 @@ import { ReadAhead } from './read-ahead.js';
 import { Listings } from './listings.js';
 import type { Passthrough } from './passthrough.js';
 import { REPLY } from './protocol.js';
+import type { SplicedReads } from './spliced-reads.js';
 import type { SyncsBeside } from './sync-beside.js';
 import { HandleTable, NodeTable } from './tables.js';
 import { VolatileSync } from './volatile-sync.js';
@@ -62,6 +63,8 @@ export class Server {
   readonly volatile: VolatileSync | undefined;
   /** Where there is somebody to sync files meanwhile. */
   syncs: SyncsBeside | undefined;
+  /** Where replies go to the kernel's own device. */
+  splicedReads: SplicedReads | undefined;
   /** Where the kernel can do without us for file data. */
   passthrough: Passthrough | undefined;
   /** Whether SETXATTR has come to carry flags of its own (FUSE_SETXATTR_EXT), and is 8 bytes longer. */
@@ -97,6 +100,7 @@ export class Server {
   }
   /** After the unmount: closes what the kernel had no time to release, and the layers. */
   close(): void {
+    this.splicedReads?.close();
     this.nodes.files?.close();
     for (const handle of this.files) runSync(this.overlay.release(handle));
     runSync(this.overlay.close());

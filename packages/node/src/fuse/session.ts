@@ -26,6 +26,7 @@ import { NodeFiles } from './node-files.js';
 import { Passthrough } from './passthrough.js';
 import type { RequestCounts } from './request-counts.js';
 import { NO_REPLY, type Server } from './server.js';
+import { SplicedReads } from './spliced-reads.js';
 
 /** What we ask of the kernel, if it offers it. Not asked for: the locks (they stay in the kernel), and the writeback cache. */
 const WANTED =
@@ -104,7 +105,6 @@ function answer(fd: number, server: Server, later: Later): void {
   else if (content !== NO_REPLY) reply(fd, server, 0, -content);
 }
 
-/** The reply is lost without harm if its request was interrupted (ENOENT) or the mount is gone (ENODEV). */
 function reply(fd: number, server: Server, content: number, error: number): void {
   const { in: request, out, output } = server.wire;
   out[0] = REPLY_BYTES + content;
@@ -112,9 +112,13 @@ function reply(fd: number, server: Server, content: number, error: number): void
   out[2] = request[Header.unique] as number;
   out[3] = request[Header.unique + 1] as number;
   const written = writeFrom(fd, output, REPLY_BYTES + content);
-  if (written < 0 && written !== -ENOENT && written !== -ENODEV) {
-    server.options.log?.(`cannot answer request ${server.wire.u32(Header.opcode)}: errno ${-written}`);
-  }
+  if (written < 0) lost(server, -written);
+}
+
+/** A reply is lost without harm if its request was interrupted (ENOENT) or the mount is gone (ENODEV). */
+function lost(server: Server, errno: number): void {
+  if (errno === ENOENT || errno === ENODEV) return;
+  server.options.log?.(`cannot answer request ${server.wire.u32(Header.opcode)}: errno ${errno}`);
 }
 
 /** Answers INIT. False if the kernel speaks a newer major version, and will ask again in ours. */
@@ -158,6 +162,7 @@ function negotiate(fd: number, server: Server): boolean {
     out[REPLY + 9] = BACKING_STACK_DEPTH;
     server.passthrough = new Passthrough(fd, server.overlay, server.nodes, passthroughFiles(server));
   }
+  server.splicedReads = new SplicedReads(fd, (errno) => lost(server, errno));
   reply(fd, server, INIT_BYTES, 0);
   return true;
 }
