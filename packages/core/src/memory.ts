@@ -13,8 +13,8 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-  type Time,
 } from './attributes.js';
+import { newDev, now } from './clock.js';
 import { FsError } from './errors.js';
 import type { XattrPrefix } from './format.js';
 import type {
@@ -57,7 +57,6 @@ export interface MemoryLayerOptions {
 
 const BLOCK = 512;
 const EMPTY = new Uint8Array(0);
-let nextDev = 1;
 
 class MemoryNode {
   readonly attributes: Attributes;
@@ -93,17 +92,6 @@ class MemoryNode {
       this.attributes.size = byteLength(this.target);
     }
   }
-}
-
-let lastNow = 0;
-let tick = 0;
-
-/** Milliseconds are all that ECMAScript offers; the rest counts calls, so that times never stand still or go back. */
-function now(): Time {
-  const ms = Math.max(Date.now(), lastNow);
-  tick = ms === lastNow ? Math.min(tick + 1, 999_999) : 0;
-  lastNow = ms;
-  return { sec: Math.floor(ms / 1000), nsec: (ms % 1000) * 1_000_000 + tick };
 }
 
 function touch(node: MemoryNode, what: 'changed' | 'modified'): void {
@@ -204,7 +192,7 @@ export class MemoryLayer implements UpperLayer<'sync'> {
 
   constructor(options: MemoryLayerOptions = {}) {
     this.xattrPrefix = options.xattrPrefix ?? 'trusted.overlay.';
-    this.#dev = options.dev ?? nextDev++;
+    this.#dev = options.dev ?? newDev();
     const root = this.#node({ mode: S_IFDIR | 0o755, uid: 0, gid: 0 });
     root.attributes.nlink = 2;
     this.root = root;

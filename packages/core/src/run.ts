@@ -55,3 +55,9 @@ export async function runAsync<T>(
   }
   return step.value;
 }
+
+/** Runs an operation over any layers: its value where they answered at once, otherwise a promise of it. */
+export function runEither<M extends Mode, T>(operation: Operation<T>): Answer<M, T> {
+  const first = operation.next();
+  return (first.done === true ? first.value : runAsync(operation, first)) as Answer<M, T>;
+}

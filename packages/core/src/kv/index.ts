@@ -1,0 +1,4 @@
+/** `@ovl/core/kv`: a writable layer in any store of keys and values. */
+export type { KeyValueLayer } from './layer.js';
+export { kvLayer, type KeyValueLayerOptions } from './open.js';
+export { mapStore, type Store, type StoreOperation } from './store.js';
