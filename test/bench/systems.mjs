@@ -33,14 +33,7 @@ const options = ({ lower, upper, work }) => `lowerdir=${lower},upperdir=${upper}
 
 /** @param {string[]} more Options of this system, each after a comma. */
 const mountOvl = (...more) =>
-  mountBy((places, given) => [
-    process.execPath,
-    ovl,
-    'mount',
-    '-o',
-    options(places) + more.join('') + given,
-    places.merged,
-  ]);
+  mountBy((places, given) => [ovl, 'mount', '-o', options(places) + more.join('') + given, places.merged]);
 
 /** @type {System[]} */
 export const systems = [

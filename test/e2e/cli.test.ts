@@ -197,6 +197,23 @@ describe('as fuse-overlayfs', () => {
     expect((await execute(['umount', at('merged')], { timeout: deadline })).code).toBe(0);
   });
 
+  test('by a link, from a directory and to arguments with spaces; certificates are read where they may be needed', async () => {
+    mkdirSync(at('my bin'));
+    symlinkSync(ovl[1], at('my bin/a b'));
+    mkdirSync(at('two  words'));
+    mountpoints.push(at('two  words'));
+    const env = { ...process.env, NODE_EXTRA_CA_CERTS: at('none') };
+    const linked = (...args: string[]) => execute([at('my bin/a b'), ...args], { timeout: deadline, cwd: root, env });
+    expect(await linked('mount', '--lower', 'lower', 'two  words')).toMatchObject({ code: 0, stdout: '', stderr: '' });
+    expect(await shell('cat "two  words/file"')).toBe('below\n');
+    expect(await linked('-o', layers, '*')).toMatchObject({
+      code: exit.directory,
+      stderr: expect.stringMatching(/^ovl: .*'\*'.*\n$/),
+    });
+    expect(await linked('mount', '')).toMatchObject({ code: exit.usage });
+    expect((await linked('ps')).stderr).toMatch(/extra certs/);
+  });
+
   test('--version', async () => {
     const { code, stdout } = await run('--version');
     expect(code).toBe(0);

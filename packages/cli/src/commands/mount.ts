@@ -5,12 +5,13 @@ import { UsageError } from '../exit.js';
 
 let approached: DaemonApproach | undefined;
 
-/** Approaches the daemon of a mount whose arguments nobody has read yet, unless they ask for something else. */
-export function approachDaemon(argv: readonly string[]): void {
+/** Approaches the daemon of a mount whose arguments nobody has read yet, unless they ask for something else. Says whether it did. */
+export function approachDaemon(argv: readonly string[]): boolean {
   const isForeground = argv.some((argument) =>
     /^-(?:-?h|-?f$|-?d$|-help|-foreground|-debug|-version|V)/.test(argument),
   );
   if (!isForeground) approached = new DaemonApproach();
+  return !isForeground;
 }
 
 /** After a command that mounted nothing. */
