@@ -3,20 +3,26 @@
  * open flags, the rules for `user.` attributes, umask, set-id bits at chown) is done here in its simplest form, for root.
  */
 import {
+  allocate,
   type AttributeChange,
   type Attributes,
+  copyRange,
   type DirectoryEntry,
   type Entry,
+  entryIno,
   errnoOf,
+  exchange,
   FsError,
+  getxattr,
   type Inode,
   isDirectory,
   isRegular,
   isSymlink,
+  listxattr,
   type OpenHandle,
   type Operation,
   type Overlay,
-  type RenameFlag,
+  removexattr,
   runSync,
   S_IFCHR,
   S_IFDIR,
@@ -25,7 +31,8 @@ import {
   S_IFREG,
   S_ISGID,
   S_ISUID,
-  copyRange,
+  seek,
+  setxattr,
 } from '@ovl/core';
 import { type Calls, type DirEntry, Errno, type Handle, type OpenRequest } from './calls.js';
 import {
@@ -194,11 +201,11 @@ export class CoreCalls implements Calls {
     if (punchHole && !keepSize) throw new Errno('EOPNOTSUPP');
     const { file, request } = this.#file(handle);
     if (!request.write) throw new Errno('EBADF');
-    this.#do(this.#overlay.allocate(file, { keepSize, punchHole, zeroRange }, offset, length));
+    this.#do(this.#overlay.perform(allocate, file, { keepSize, punchHole, zeroRange }, offset, length));
   }
 
   lseek(handle: Handle, offset: number, whence: 'data' | 'hole'): number {
-    return this.#do(this.#overlay.seek(this.#file(handle).file, offset, whence));
+    return this.#do(this.#overlay.perform(seek, this.#file(handle).file, offset, whence));
   }
 
   fsync(handle: Handle): void {
@@ -245,7 +252,7 @@ export class CoreCalls implements Calls {
   }
 
   flistxattr(handle: Handle): string[] {
-    return this.#do(this.#overlay.listxattr((handle as Open).inode));
+    return this.#do(this.#overlay.perform(listxattr, (handle as Open).inode));
   }
 
   freaddir(handle: Handle): DirEntry[] {
@@ -255,7 +262,7 @@ export class CoreCalls implements Calls {
     return entries.map(({ name, type }: DirectoryEntry) => ({
       name,
       type,
-      ino: this.#do(this.#overlay.entryIno(inode, name)) ?? 0,
+      ino: this.#do(this.#overlay.perform(entryIno, inode, name)) ?? 0,
     }));
   }
 
@@ -301,12 +308,11 @@ export class CoreCalls implements Calls {
     if ((flags & RENAME_EXCHANGE) !== 0 && (flags & RENAME_NOREPLACE) !== 0) {
       throw new Errno('EINVAL');
     }
-    const flag: Record<number, RenameFlag> = {
-      [RENAME_NOREPLACE]: 'noreplace',
-      [RENAME_EXCHANGE]: 'exchange',
-    };
     const [source, target] = this.#parents(fromDir, from, toDir, to);
-    this.#do(this.#overlay.rename(source.dir, source.name, target.dir, target.name, flag[flags]));
+    const noreplace = flags === RENAME_NOREPLACE ? 'noreplace' : undefined;
+    if (flags === RENAME_EXCHANGE) {
+      this.#do(this.#overlay.perform(exchange, source.dir, source.name, target.dir, target.name));
+    } else this.#do(this.#overlay.rename(source.dir, source.name, target.dir, target.name, noreplace));
   }
 
   /** Both paths up to their last component, before either of those is looked at. */
@@ -369,7 +375,7 @@ export class CoreCalls implements Calls {
   #setxattr(inode: Inode, name: string, value: Uint8Array, flags: number): void {
     if (!holds(inode, name)) throw new Errno('EPERM');
     const condition = flags === 1 ? 'create' : flags === 2 ? 'replace' : undefined;
-    this.#do(this.#overlay.setxattr(inode, name, value, condition));
+    this.#do(this.#overlay.perform(setxattr, inode, name, value, condition));
   }
 
   getxattr(dir: Handle | undefined, path: string, name: string): Uint8Array {
@@ -378,17 +384,17 @@ export class CoreCalls implements Calls {
 
   #getxattr(inode: Inode, name: string): Uint8Array {
     if (!holds(inode, name)) throw new Errno('ENODATA');
-    return this.#do(this.#overlay.getxattr(inode, name));
+    return this.#do(this.#overlay.perform(getxattr, inode, name));
   }
 
   removexattr(dir: Handle | undefined, path: string, name: string): void {
     const { inode } = this.#existing(dir, path);
     if (!holds(inode, name)) throw new Errno('EPERM');
-    this.#do(this.#overlay.removexattr(inode, name));
+    this.#do(this.#overlay.perform(removexattr, inode, name));
   }
 
   listxattr(dir: Handle | undefined, path: string): string[] {
-    return this.#do(this.#overlay.listxattr(this.#existing(dir, path).inode));
+    return this.#do(this.#overlay.perform(listxattr, this.#existing(dir, path).inode));
   }
 
   readlink(dir: Handle | undefined, path: string): string {

@@ -1,5 +1,6 @@
 /** The change feed: what happened to names and objects, told to whoever subscribed, after it happened. */
-import type { Inode } from './inode.js';
+import type { Dentry, Inode, Stack } from './inode.js';
+import type { Operation } from './run.js';
 
 export interface OverlayChange {
   /** As `fs.watch` has it: "rename" where a name came, went or now stands for something else, "change" for content and attributes. */
@@ -10,3 +11,24 @@ export interface OverlayChange {
 }
 
 export type ChangeListener = (change: OverlayChange) => void;
+
+/** The same operation, told to those who subscribed. */
+export function told<T>(
+  { listeners }: Stack,
+  operation: Operation<T>,
+  type: OverlayChange['type'],
+  ...names: (Dentry | undefined)[]
+): Operation<T> {
+  return listeners.size === 0 ? operation : tell(operation, listeners, type, names);
+}
+
+function* tell<T>(
+  operation: Operation<T>,
+  listeners: Iterable<ChangeListener>,
+  type: OverlayChange['type'],
+  names: readonly (Dentry | undefined)[],
+): Operation<T> {
+  const answer = yield* operation;
+  for (const at of names) if (at !== undefined) for (const listener of listeners) listener({ type, ...at });
+  return answer;
+}

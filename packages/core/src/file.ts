@@ -3,6 +3,7 @@
  * soon as there is one, and every handle outlives unlink and rename.
  */
 import { isDirectory, isRegular, isSymlink } from './attributes.js';
+import { told } from './change-feed.js';
 import { copyUp, dataOf } from './copy-up.js';
 import { FsError } from './errors.js';
 import { type Inode, settle, type Stack } from './inode.js';
@@ -97,13 +98,15 @@ function* append(stack: Stack, handle: OpenHandle, file: UpperFile, buffer: Uint
   return yield* wait(file.write(buffer, size));
 }
 
+/** The next data or hole from `position` on. Throws ENXIO past the end. */
 export function* seek(stack: Stack, handle: OpenHandle, position: number, whence: 'data' | 'hole'): Operation<number> {
   const file = yield* current(stack, handle);
   return yield* wait(file.seek(position, whence));
 }
 
+/** fallocate(2). Throws EBADF for a handle that may not write, EINVAL for an empty range. */
 export function* allocate(
-  _stack: Stack,
+  stack: Stack,
   handle: OpenHandle,
   mode: AllocateMode,
   offset: number,
@@ -112,7 +115,8 @@ export function* allocate(
   if (handle.writable === undefined) throw new FsError('EBADF', { syscall: 'fallocate' });
   if (offset < 0 || length <= 0) throw new FsError('EINVAL', { syscall: 'fallocate' });
   const { inode } = handle;
-  yield* inode.lock.hold(allocateIn(inode.pending ?? handle.writable, mode, offset, length));
+  const allocating = inode.lock.hold(allocateIn(inode.pending ?? handle.writable, mode, offset, length));
+  yield* told(stack, allocating, 'change', inode.dentry);
 }
 
 /** A handle that never wrote has nothing to make durable, but its inode may: the copy is synced all the same. */

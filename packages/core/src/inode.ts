@@ -5,6 +5,7 @@
  */
 import type { InheritPermissions } from './acl.js';
 import { type Attributes, isDirectory, S_IFMT } from './attributes.js';
+import type { ChangeListener } from './change-feed.js';
 import { FsError } from './errors.js';
 import { REDIRECT_MAX, type XattrPrefix } from './format.js';
 import type { Layer, LayerNode, UpperLayer } from './layer.js';
@@ -204,6 +205,8 @@ export class Stack {
   /** Where origins are looked up: one lower layer for each file system that can be told from the others. */
   origins: { layer: number; dev: number }[] = [];
   index: InodeIndex | undefined;
+  /** Those who want to know of changes, see changes.ts. */
+  readonly listeners: Set<ChangeListener> = new Set();
   root!: Inode;
   inodeCount = 0;
   #nextId = 1;

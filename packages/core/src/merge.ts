@@ -10,7 +10,7 @@ import type { LayerEntry } from './layer.js';
 export interface DirectoryEntry {
   readonly name: string;
   readonly type: EntryType;
-  /** As the layer reports it; `Overlay.entryIno` gives the number that `stat` shows. */
+  /** As the layer reports it; `entryIno` gives the number that `stat` shows. */
   readonly ino: number;
   /** Its place in the directory, above 0: see {@link numberNames}. */
   cookie: number;

@@ -3,23 +3,21 @@
  * faces) talk to. It decides nothing. Every method is an operation to be run by `runSync` or `runAsync`.
  */
 import type { AttributeChange, Attributes, FileSystemStatistics } from './attributes.js';
-import type { ChangeListener, OverlayChange } from './change-feed.js';
+import { type ChangeListener, type OverlayChange, told } from './change-feed.js';
 import { createObject, linkObject, type Creation } from './create.js';
-import { FsError } from './errors.js';
-import { allocate, fsync, openFile, type OpenFlags, type OpenHandle, read, release, seek, write } from './file.js';
+import { fsync, openFile, type OpenFlags, type OpenHandle, read, release, write } from './file.js';
 import { type Dentry, type Inode, Stack } from './inode.js';
-import type { AllocateMode, UpperFile } from './layer.js';
+import type { UpperFile } from './layer.js';
 import { getattr, lookup } from './lookup.js';
 import type { DirectoryEntry } from './merge.js';
 import type { OverlayOptions } from './options.js';
 import type { OwnerMap } from './owners.js';
-import { entryIno, openDirectory } from './readdir.js';
+import { openDirectory } from './readdir.js';
 import { rmdir, unlink } from './remove.js';
 import { rename, type RenameFlag } from './rename.js';
 import { maybe, type Mode, type Operation, runAsync, wait } from './run.js';
 import { setattr } from './setattr.js';
 import { openRoot } from './super.js';
-import { findXattr, listxattr, removexattr, setxattr } from './xattrs.js';
 
 /** An inode and what it looks like now: the answer of everything that finds or makes an object. */
 export interface Entry {
@@ -32,7 +30,6 @@ export class Overlay<M extends Mode = Mode> {
   declare readonly mode: M;
   readonly root: Inode;
   readonly #stack: Stack;
-  readonly #listeners: Set<ChangeListener> = new Set();
 
   private constructor(stack: Stack, root: Inode) {
     this.#stack = stack;
@@ -47,13 +44,14 @@ export class Overlay<M extends Mode = Mode> {
 
   /** Tells `listener` of every change made through this overlay, once it is made. Returns what ends that. */
   subscribe(listener: ChangeListener): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    const { listeners } = this.#stack;
+    listeners.add(listener);
+    return () => listeners.delete(listener);
   }
 
   /** The same operation, told to those who subscribed. */
   #told<T>(operation: Operation<T>, type: OverlayChange['type'], ...names: (Dentry | undefined)[]): Operation<T> {
-    return this.#listeners.size === 0 ? operation : tell(operation, this.#listeners, type, names);
+    return told(this.#stack, operation, type, ...names);
   }
 
   /** The same operation with owners as users see them in its answer. */
@@ -65,11 +63,7 @@ export class Overlay<M extends Mode = Mode> {
   /** The same with owners as the layers store them. */
   #stored<T extends { uid?: number; gid?: number }>(owned: T): T {
     const { owners } = this.#stack.options;
-    if (owners === undefined) return owned;
-    const stored = { ...owned };
-    if (owned.uid !== undefined) stored.uid = owners.storedUid(owned.uid);
-    if (owned.gid !== undefined) stored.gid = owners.storedGid(owned.gid);
-    return stored;
+    return owners === undefined ? owned : owners.stored(owned);
   }
 
   /** Whether there is an upper layer. Without one every change throws EROFS. */
@@ -167,14 +161,6 @@ export class Overlay<M extends Mode = Mode> {
     return this.#told(write(this.#stack, handle, buffer, position), 'change', handle.inode.dentry);
   }
 
-  seek(handle: OpenHandle, position: number, whence: 'data' | 'hole'): Operation<number> {
-    return seek(this.#stack, handle, position, whence);
-  }
-
-  allocate(handle: OpenHandle, mode: AllocateMode, offset: number, length: number): Operation<void> {
-    return this.#told(allocate(this.#stack, handle, mode, offset, length), 'change', handle.inode.dentry);
-  }
-
   /** `sync`: for a handle that may write, in place of the layer's own `fsync`. */
   fsync(
     handle: OpenHandle,
@@ -193,40 +179,19 @@ export class Overlay<M extends Mode = Mode> {
     return openDirectory(this.#stack, dir);
   }
 
-  /** The inode number of an entry as `getattr` shows it, without keeping the inode; undefined if there is none any more. */
-  entryIno(dir: Inode, name: string): Operation<number | undefined> {
-    return entryIno(this.#stack, dir, name);
-  }
-
   *fsyncdir(dir: Inode): Operation<void> {
     yield* maybe(this.#stack.options.lazy?.settleIn(this.#stack, dir));
     if (dir.upper !== undefined) yield* wait(this.#stack.writable().fsyncdir(dir.upper));
-  }
-
-  /** Throws ENODATA when there is none; overlay attributes are hidden, nested ones unescaped. */
-  *getxattr(inode: Inode, name: string): Operation<Uint8Array> {
-    const value = yield* findXattr(this.#stack, inode, name);
-    if (value === undefined) throw new FsError('ENODATA', { syscall: 'getxattr' });
-    return value;
-  }
-
-  setxattr(inode: Inode, name: string, value: Uint8Array, condition?: 'create' | 'replace'): Operation<void> {
-    return this.#told(setxattr(this.#stack, inode, name, value, condition), 'change', inode.dentry);
-  }
-
-  removexattr(inode: Inode, name: string): Operation<void> {
-    return this.#told(removexattr(this.#stack, inode, name), 'change', inode.dentry);
-  }
-
-  listxattr(inode: Inode): Operation<string[]> {
-    return listxattr(this.#stack, inode);
   }
 
   *statfs(): Operation<FileSystemStatistics> {
     return yield* wait(this.#stack.top.statfs());
   }
 
-  /** Carries out an operation that only some adapters need: `createTmpfile`, `copyRange`. */
+  /**
+   * Carries out an operation that only some adapters need: `getxattr`, `setxattr`, `listxattr`, `removexattr`, `exchange`, `seek`,
+   * `allocate`, `entryIno`, `createTmpfile`, `copyRange`. What nobody names is not bundled.
+   */
   perform<A extends unknown[], T>(operation: (stack: Stack, ...args: A) => Operation<T>, ...args: A): Operation<T> {
     return operation(this.#stack, ...args);
   }
@@ -247,17 +212,6 @@ export class Overlay<M extends Mode = Mode> {
 function* show<T extends Entry | Attributes | undefined>(operation: Operation<T>, owners: OwnerMap): Operation<T> {
   const answer = yield* operation;
   if (answer !== undefined) owners.show('attributes' in answer ? answer.attributes : answer);
-  return answer;
-}
-
-function* tell<T>(
-  operation: Operation<T>,
-  listeners: Iterable<ChangeListener>,
-  type: OverlayChange['type'],
-  names: readonly (Dentry | undefined)[],
-): Operation<T> {
-  const answer = yield* operation;
-  for (const at of names) if (at !== undefined) for (const listener of listeners) listener({ type, ...at });
   return answer;
 }
 

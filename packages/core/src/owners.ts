@@ -23,6 +23,8 @@ export interface OwnerMapOptions {
 export interface OwnerMap {
   /** Turns stored owners into shown ones, in place. */
   show(owned: { uid: number; gid: number }): void;
+  /** A copy with shown owners, where it has any, turned into stored ones. */
+  stored<T extends { uid?: number; gid?: number }>(owned: T): T;
   storedUid(shown: number): number;
   storedGid(shown: number): number;
 }
@@ -32,13 +34,21 @@ const NOBODY = 65534;
 export function ownerMap({ uid, gid, squash, overflow }: OwnerMapOptions): OwnerMap {
   const users = idMap(uid, overflow?.uid);
   const groups = idMap(gid, overflow?.gid);
+  const storedUid = (shown: number): number => users(shown, 'shown', 'stored');
+  const storedGid = (shown: number): number => groups(shown, 'shown', 'stored');
   return {
     show(owned) {
       owned.uid = squash?.uid ?? users(owned.uid, 'stored', 'shown');
       owned.gid = squash?.gid ?? groups(owned.gid, 'stored', 'shown');
     },
-    storedUid: (shown) => users(shown, 'shown', 'stored'),
-    storedGid: (shown) => groups(shown, 'shown', 'stored'),
+    stored(owned) {
+      const stored = { ...owned };
+      if (owned.uid !== undefined) stored.uid = storedUid(owned.uid);
+      if (owned.gid !== undefined) stored.gid = storedGid(owned.gid);
+      return stored;
+    },
+    storedUid,
+    storedGid,
   };
 }
 

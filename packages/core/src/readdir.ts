@@ -13,7 +13,7 @@ export function* openDirectory(stack: Stack, dir: Inode): Operation<DirectoryEnt
   return [...listing.values()].sort((a, b) => b.cookie - a.cookie); // mostly in order, which is seen in one pass
 }
 
-/** See `Overlay.entryIno`. */
+/** The inode number of an entry as `getattr` shows it, without keeping the inode; undefined if there is none any more. */
 export function* entryIno(stack: Stack, dir: Inode, name: string): Operation<number | undefined> {
   const entry = yield* lookup(stack, dir, name);
   if (entry !== undefined) stack.drop(entry.inode);

@@ -17,12 +17,13 @@ import { checkEmpty, keptNode, nameVanished, occupantOf, otherNode } from './rem
 import { maybe, type Operation, wait } from './run.js';
 
 /**
- * renameat2's flags. "whiteout" leaves one in the upper also where nothing would show through; nobody sees it, for a
+ * renameat2's flags; for its "exchange" see exchange.ts. "whiteout" leaves one in the upper also where nothing would show through; nobody sees it, for a
  * whiteout in a merged view is an absent name.
  */
-export type RenameFlag = 'noreplace' | 'exchange' | 'whiteout' | 'noreplace-whiteout';
+export type RenameFlag = 'noreplace' | 'whiteout' | 'noreplace-whiteout';
 
-interface End {
+/** A name and what it stands for. */
+export interface End {
   dir: Inode;
   name: string;
   inode: Inode;
@@ -65,10 +66,7 @@ function* renameInode(
     yield* copyUp(stack, toDir);
     yield* prepareMove(stack, source, from.dir, toDir);
     yield* maybe(stack.index?.linkUp(source, from.dir, from.name));
-    if (target !== undefined && flag === 'exchange') {
-      yield* prepareMove(stack, target, toDir, from.dir);
-      yield* maybe(stack.index?.linkUp(target, toDir, toName));
-    } else if (target !== undefined) yield* maybe(stack.index?.prepareLoss(target, toDir, toName));
+    if (target !== undefined) yield* maybe(stack.index?.prepareLoss(target, toDir, toName));
     return yield* stack.namespace.hold(commitRename(stack, from.dir, from.name, toDir, toName, flag, source, target));
   } finally {
     if (target !== undefined) target.pins--;
@@ -85,21 +83,19 @@ function* checkRename(
   flag: RenameFlag | undefined,
 ): Operation<void> {
   const { inode: source } = from;
-  const fail = (code: 'EEXIST' | 'ENOENT' | 'EINVAL' | 'ENOTDIR' | 'EISDIR' | 'ENOTEMPTY'): never => {
+  const fail = (code: 'EEXIST' | 'EINVAL' | 'ENOTDIR' | 'EISDIR' | 'ENOTEMPTY'): never => {
     throw new FsError(code, { syscall: 'rename', path: from.name, dest: toName });
   };
-  if (target === undefined && flag === 'exchange') fail('ENOENT');
   if (target !== undefined && flag?.startsWith('noreplace') === true) fail('EEXIST');
   if (source.isDirectory && isWithin(toDir, source)) fail('EINVAL');
-  if (target !== undefined && isWithin(from.dir, target)) fail(flag === 'exchange' ? 'EINVAL' : 'ENOTEMPTY');
-  if (target !== undefined && target !== source && flag !== 'exchange') {
+  if (target !== undefined && isWithin(from.dir, target)) fail('ENOTEMPTY');
+  if (target !== undefined && target !== source) {
     if (source.isDirectory && !target.isDirectory) fail('ENOTDIR');
     if (!source.isDirectory && target.isDirectory) fail('EISDIR');
   }
   if (target !== source) {
     checkRecordable(stack, source, from.dir, toDir); // overlayfs asks this before it looks into the target
-    if (flag === 'exchange') checkRecordable(stack, target as Inode, toDir, from.dir);
-    else if (target?.isDirectory === true) yield* checkEmpty(stack, target, toName);
+    if (target?.isDirectory === true) yield* checkEmpty(stack, target, toName);
   }
   stack.writable();
   checkLive(toDir, stack, toName);
@@ -107,7 +103,7 @@ function* checkRename(
 }
 
 /** Whether `inode` is `ancestor` or lies below it. */
-function isWithin(inode: Inode, ancestor: Inode): boolean {
+export function isWithin(inode: Inode, ancestor: Inode): boolean {
   for (let at: Inode | undefined = inode; at !== undefined; at = at.dentry?.dir) if (at === ancestor) return true;
   return false;
 }
@@ -125,7 +121,7 @@ function movePlan(stack: Stack, inode: Inode, from: Inode, to: Inode): Directory
 }
 
 /** Throws EXDEV for a directory whose move would have to be recorded, where none may be; before anything is written. */
-function checkRecordable(stack: Stack, inode: Inode, from: Inode, to: Inode): void {
+export function checkRecordable(stack: Stack, inode: Inode, from: Inode, to: Inode): void {
   const { kind } = movePlan(stack, inode, from, to);
   const possible = kind !== 'cross-device' && (kind !== 'copy' || stack.options.deepCopyUp !== undefined);
   if (!possible) throw new FsError('EXDEV', { syscall: 'rename' });
@@ -136,13 +132,13 @@ function redirectOf(inode: Inode, scope: 'name' | 'path'): string {
 }
 
 /** Brings into the upper what the move needs there. Nothing changes in view. */
-function* prepareMove(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<void> {
+export function* prepareMove(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<void> {
   yield* copyUpToMove(stack, inode);
   if (movePlan(stack, inode, from, to).kind === 'copy') yield* (stack.options.deepCopyUp as DeepCopyUp)(stack, inode);
 }
 
 /** Records what the move needs. Nothing changes in view. False if names changed since {@link prepareMove}. */
-function* record(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<boolean> {
+export function* record(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<boolean> {
   if (!inode.isDirectory) {
     if (inode.data === undefined) return true;
     if (stack.options.metacopy?.canRecordPlace(stack, inode) !== true) return false;
@@ -181,66 +177,48 @@ function* commitRename(
   yield* checkRename(stack, from, toDir, toName, target, flag); // emptiness and ancestry may have changed too
 
   if (!stack.inUpper(source, fromDir, fromName)) return false;
-  if (flag === 'exchange' && !stack.inUpper(target as Inode, toDir, toName)) return false;
   if (!(yield* record(stack, source, fromDir, toDir))) return false;
-  if (flag === 'exchange' && !(yield* record(stack, target as Inode, toDir, fromDir))) return false;
   if (source.hasOrigin) yield* markImpure(stack, toDir);
-  if (flag === 'exchange') yield* exchange(stack, from, { dir: toDir, name: toName, inode: target as Inode });
-  else {
-    if (target?.isDirectory === true && target.upper !== undefined) yield* clearWhiteouts(stack, toDir, toName, target);
-    const covers = coversBelow(fromDir, fromName);
-    const leaves = covers || flag?.endsWith('whiteout') === true;
-    const inUpper = target !== undefined && stack.inUpper(target, toDir, toName);
-    const over = inUpper ? occupantOf(target) : whiteoutAt(toDir, toName);
-    const other = target === undefined ? undefined : yield* otherNode(stack, toDir, toName, target);
-    if (target !== undefined) yield* maybe(stack.index?.record(target));
-    const node = yield* namedNode(stack, from);
-    yield* wait(
-      stack.writable().commit({
-        kind: 'rename',
-        node,
-        from: { dir: fromDir.upper as LayerNode, name: fromName },
-        to: { dir: toDir.upper, name: toName },
-        over,
-        leave: leaves ? 'whiteout' : 'nothing',
-        keep: target === undefined ? undefined : keptNode(target),
-      }),
-    );
-    const ino = fromDir.listing?.get(fromName)?.ino ?? source.ino;
-    const cookie = toDir.listing?.get(toName)?.cookie;
-    if (target !== undefined) nameVanished(stack, toDir, toName, target, coversBelow(toDir, toName), other);
-    moveName(stack, from, leaves, covers);
-    nameAppeared(stack, toDir, toName, source, ino, cookie);
-    if (target !== undefined) yield* maybe(stack.index?.lost(target, inUpper ? 'upper' : 'lower'));
-  }
+  if (target?.isDirectory === true && target.upper !== undefined) yield* clearWhiteouts(stack, toDir, toName, target);
+  const covers = coversBelow(fromDir, fromName);
+  const leaves = covers || flag?.endsWith('whiteout') === true;
+  const inUpper = target !== undefined && stack.inUpper(target, toDir, toName);
+  const over = inUpper ? occupantOf(target) : whiteoutAt(toDir, toName);
+  const other = target === undefined ? undefined : yield* otherNode(stack, toDir, toName, target);
+  if (target !== undefined) yield* maybe(stack.index?.record(target));
+  const node = yield* namedNode(stack, from);
+  yield* wait(
+    stack.writable().commit({
+      kind: 'rename',
+      node,
+      from: { dir: fromDir.upper as LayerNode, name: fromName },
+      to: { dir: toDir.upper, name: toName },
+      over,
+      leave: leaves ? 'whiteout' : 'nothing',
+      keep: target === undefined ? undefined : keptNode(target),
+    }),
+  );
+  const ino = fromDir.listing?.get(fromName)?.ino ?? source.ino;
+  const cookie = toDir.listing?.get(toName)?.cookie;
+  if (target !== undefined) nameVanished(stack, toDir, toName, target, coversBelow(toDir, toName), other);
+  moveName(stack, from, leaves, covers);
+  nameAppeared(stack, toDir, toName, source, ino, cookie);
+  if (target !== undefined) yield* maybe(stack.index?.lost(target, inUpper ? 'upper' : 'lower'));
   return true;
 }
 
 /** The upper object by this very name. */
-function* namedNode(stack: Stack, { dir, name, inode }: End): Operation<LayerNode> {
+export function* namedNode(stack: Stack, { dir, name, inode }: End): Operation<LayerNode> {
   return (yield* maybe(stack.index?.nodeAt(inode, dir, name))) ?? (inode.upper as LayerNode);
 }
 
 /** As {@link nameVanished}, for an inode that goes on under another name and leaves a whiteout or not. */
-function moveName(stack: Stack, { dir, name, inode }: End, leaves: boolean, covers: boolean): void {
+export function moveName(stack: Stack, { dir, name, inode }: End, leaves: boolean, covers: boolean): void {
   dir.listing?.delete(name);
   if (leaves) (dir.whiteouts ??= new Map()).set(name, { covers, form: 'entry' });
   else dir.whiteouts?.delete(name);
   dir.version++;
   stack.removeDentry(inode, dir, name);
-}
-
-function* exchange(stack: Stack, a: End, b: End): Operation<void> {
-  if (b.inode.hasOrigin) yield* markImpure(stack, a.dir);
-  function* place(end: End): Operation<{ dir: LayerNode; name: string; node: LayerNode }> {
-    return { dir: end.dir.upper as LayerNode, name: end.name, node: yield* namedNode(stack, end) };
-  }
-  yield* wait(stack.writable().commit({ kind: 'exchange', a: yield* place(a), b: yield* place(b) }));
-  const [atA, atB] = [a, b].map(({ dir, name }) => dir.listing?.get(name));
-  const covers = [a, b].map(({ dir, name }) => coversBelow(dir, name));
-  for (const [i, end] of [a, b].entries()) moveName(stack, end, covers[i] as boolean, covers[i] as boolean);
-  nameAppeared(stack, a.dir, a.name, b.inode, atB?.ino ?? b.inode.ino, atA?.cookie);
-  nameAppeared(stack, b.dir, b.name, a.inode, atA?.ino ?? a.inode.ino, atB?.cookie);
 }
 
 /**

@@ -2,6 +2,7 @@
  * Extended attributes as users see them: the overlay's own are hidden, and a user's overlay attributes (those of a nested
  * overlay) are escaped ("Nesting overlayfs mounts").
  */
+import { told } from './change-feed.js';
 import { copyUp } from './copy-up.js';
 import { FsError } from './errors.js';
 import { escapeXattr, isForeignMark, unescapeXattr } from './format.js';
@@ -19,6 +20,14 @@ export function* findXattr(stack: Stack, inode: Inode, name: string): Operation<
   return yield* wait(layer.getxattr(node, escapeXattr(name, stack.prefix)));
 }
 
+/** As {@link findXattr}. Throws ENODATA when there is none. */
+export function* getxattr(stack: Stack, inode: Inode, name: string): Operation<Uint8Array> {
+  const value = yield* findXattr(stack, inode, name);
+  if (value === undefined) throw new FsError('ENODATA', { syscall: 'getxattr', path: name });
+  return value;
+}
+
+/** The names, without the overlay's own; nested ones unescaped. */
 export function* listxattr(stack: Stack, inode: Inode): Operation<string[]> {
   const { layer, node } = stack.real(inode);
   const shown: string[] = [];
@@ -29,12 +38,23 @@ export function* listxattr(stack: Stack, inode: Inode): Operation<string[]> {
   return shown;
 }
 
-export function* setxattr(
+/** Throws EEXIST and ENODATA as the condition says, EPERM, ERANGE, E2BIG. */
+export function setxattr(
   stack: Stack,
   inode: Inode,
   name: string,
   value: Uint8Array,
   condition?: 'create' | 'replace',
+): Operation<void> {
+  return told(stack, set(stack, inode, name, value, condition), 'change', inode.dentry);
+}
+
+function* set(
+  stack: Stack,
+  inode: Inode,
+  name: string,
+  value: Uint8Array,
+  condition: 'create' | 'replace' | undefined,
 ): Operation<void> {
   const upper = stack.writable();
   if (isForeignMark(name)) throw new FsError('EPERM', { syscall: 'setxattr', path: name });
@@ -52,7 +72,12 @@ export function* setxattr(
   yield* wait(upper.setxattr(node, escaped, value, condition));
 }
 
-export function* removexattr(stack: Stack, inode: Inode, name: string): Operation<void> {
+/** Throws ENODATA when there is none. */
+export function removexattr(stack: Stack, inode: Inode, name: string): Operation<void> {
+  return told(stack, remove(stack, inode, name), 'change', inode.dentry);
+}
+
+function* remove(stack: Stack, inode: Inode, name: string): Operation<void> {
   const upper = stack.writable();
   if ((yield* findXattr(stack, inode, name)) === undefined) {
     throw new FsError('ENODATA', { syscall: 'removexattr', path: name }); // and nothing is copied up for it

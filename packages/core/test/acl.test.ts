@@ -1,5 +1,16 @@
 // What a new object inherits of its directory's default ACL; the tables are answers of ext4.
-import { ACL_ACCESS, ACL_DEFAULT, inheritAcl, maskAcl, memoryLayer, Overlay, runSync } from '@ovl/core';
+import {
+  ACL_ACCESS,
+  ACL_DEFAULT,
+  inheritAcl,
+  listxattr,
+  maskAcl,
+  memoryLayer,
+  Overlay,
+  removexattr,
+  runSync,
+  setxattr,
+} from '@ovl/core';
 import { describe, expect, it } from 'vitest';
 
 const tags = { user: 0x01, u: 0x02, group: 0x04, g: 0x08, mask: 0x10, other: 0x20 };
@@ -75,7 +86,7 @@ describe('an overlay with ACLs', () => {
     const { attributes } = runSync(overlay.lookup(parent, name)) as { attributes: { mode: number } };
     return {
       mode: attributes.mode,
-      acls: runSync(overlay.listxattr(inode)).filter((each) => each.startsWith('system.')),
+      acls: runSync(overlay.perform(listxattr, inode)).filter((each) => each.startsWith('system.')),
     };
   };
 
@@ -96,9 +107,9 @@ describe('an overlay with ACLs', () => {
     const modeOf = (name: string): number =>
       runSync(overlay.create(parent, name, { mode: 0o100666, umask: 0o077, uid: 0, gid: 0 })).attributes.mode;
     expect(modeOf('a')).toBe(0o100600);
-    runSync(overlay.setxattr(parent, ACL_DEFAULT, MINIMAL));
+    runSync(overlay.perform(setxattr, parent, ACL_DEFAULT, MINIMAL));
     expect(modeOf('b')).toBe(0o100640);
-    runSync(overlay.removexattr(parent, ACL_DEFAULT));
+    runSync(overlay.perform(removexattr, parent, ACL_DEFAULT));
     expect(modeOf('c')).toBe(0o100600);
   });
 });

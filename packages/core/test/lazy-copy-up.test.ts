@@ -1,5 +1,6 @@
 // Copy-up after the answer: what is seen, what waits, what a failure leaves. The upper copies beside in as many looks as told.
 import {
+  allocate,
   FsError,
   type Inode,
   type MemoryLayer,
@@ -8,6 +9,9 @@ import {
   type Operation,
   Overlay,
   runSync,
+  seek,
+  setxattr,
+  exchange,
 } from '@ovl/core';
 import { LazyCopyUps, type LazyOptions, Unsettled } from '@ovl/core/lazy';
 import { beforeEach, describe, expect, test } from 'vitest';
@@ -169,13 +173,13 @@ describe('a large file', () => {
     const handle = opened('d/big');
     work();
     const punch = { keepSize: true, punchHole: true, zeroRange: false };
-    patiently(() => overlay.allocate(handle, punch, 4096, 8192));
+    patiently(() => overlay.perform(allocate, handle, punch, 4096, 8192));
     const expected = patched();
     expected.fill(0, 4096, 12288);
     expect(equal(content(handle), expected)).toBe(true);
-    expect(runSync(overlay.seek(handle, 0, 'data'))).toBe(0);
-    expect(runSync(overlay.seek(handle, SIZE - 1, 'hole'))).toBe(SIZE);
-    expect(() => runSync(overlay.seek(handle, SIZE, 'data'))).toThrow('ENXIO');
+    expect(runSync(overlay.perform(seek, handle, 0, 'data'))).toBe(0);
+    expect(runSync(overlay.perform(seek, handle, SIZE - 1, 'hole'))).toBe(SIZE);
+    expect(() => runSync(overlay.perform(seek, handle, SIZE, 'data'))).toThrow('ENXIO');
     patiently(() => overlay.fsync(handle, 'all'));
     expect(equal(content(handle), expected)).toBe(true);
   });
@@ -191,7 +195,7 @@ describe('a large file', () => {
     expect(upper.lookup(upper.root, 'second')?.attributes).toMatchObject({ size: SIZE, nlink: 2 });
     openOver();
     opened('d/big');
-    patiently(() => overlay.rename(found('d'), 'big', found('d'), 'other', 'exchange'));
+    patiently(() => overlay.perform(exchange, found('d'), 'big', found('d'), 'other'));
     expect(inUpper('other')?.size).toBe(SIZE);
   });
 
@@ -283,7 +287,7 @@ describe('changes of attributes alone', () => {
     ['fsync of its directory', () => overlay.fsyncdir(found('d'))],
     ['fsync of the root', () => overlay.fsyncdir(overlay.root)],
     ['sync', () => overlay.sync()],
-    ['an attribute of its user', () => overlay.setxattr(found('d/small'), 'user.a', new Uint8Array(1))],
+    ['an attribute of its user', () => overlay.perform(setxattr, found('d/small'), 'user.a', new Uint8Array(1))],
     ['a change of mode that it cannot wait with', () => overlay.setattr(found('d/small'), { mode: 0o4600 })],
     ['the end', () => overlay.close()],
   ])('%s makes them first', (_, operation) => {

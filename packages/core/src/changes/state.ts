@@ -10,6 +10,7 @@ import { list, resolveOrigin } from '../lookup.js';
 import type { Listed } from '../merge.js';
 import { type Entry, Overlay } from '../overlay.js';
 import { maybe, type Operation, wait } from '../run.js';
+import { getxattr, listxattr } from '../xattrs.js';
 
 export class State {
   readonly overlay: Overlay;
@@ -67,7 +68,8 @@ function* lookupPath(overlay: Overlay, path: string): Operation<Entry | undefine
 
 export function* xattrsOf(overlay: Overlay, inode: Inode): Operation<Map<string, Uint8Array>> {
   const values = new Map<string, Uint8Array>();
-  for (const name of (yield* overlay.listxattr(inode)).sort()) values.set(name, yield* overlay.getxattr(inode, name));
+  for (const name of (yield* overlay.perform(listxattr, inode)).sort())
+    values.set(name, yield* overlay.perform(getxattr, inode, name));
   return values;
 }
 

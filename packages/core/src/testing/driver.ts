@@ -4,11 +4,13 @@
  */
 import { type Attributes, isDirectory, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../attributes.js';
 import { FsError } from '../errors.js';
+import { exchange } from '../exchange.js';
 import type { OpenHandle } from '../file.js';
 import type { Inode } from '../inode.js';
 import { decodeName, encodeName } from '../names.js';
 import type { Overlay } from '../overlay.js';
 import { type Mode, type Operation, runAsync, runSync } from '../run.js';
+import { getxattr, listxattr, removexattr, setxattr } from '../xattrs.js';
 import { type Driver, entryText, type FileOperation, slotOf, splitPath, type Stat, type Value } from './operations.js';
 
 export interface OverlayDriverOptions {
@@ -84,7 +86,9 @@ export class OverlayDriver implements Driver {
       case 'rename': {
         const from = yield* this.#parent(op.from, held);
         const to = yield* this.#parent(op.to, held);
-        yield* overlay.rename(from.dir, from.name, to.dir, to.name, op.flag);
+        const { flag } = op;
+        if (flag === 'exchange') yield* overlay.perform(exchange, from.dir, from.name, to.dir, to.name);
+        else yield* overlay.rename(from.dir, from.name, to.dir, to.name, flag);
         return undefined;
       }
       case 'write':
@@ -106,16 +110,16 @@ export class OverlayDriver implements Driver {
       }
       case 'setxattr': {
         const inode = yield* this.#find(op.path, held);
-        yield* overlay.setxattr(inode, op.name, encodeName(op.value), op.condition);
+        yield* overlay.perform(setxattr, inode, op.name, encodeName(op.value), op.condition);
         return undefined;
       }
       case 'removexattr':
-        yield* overlay.removexattr(yield* this.#find(op.path, held), op.name);
+        yield* overlay.perform(removexattr, yield* this.#find(op.path, held), op.name);
         return undefined;
       case 'getxattr':
-        return decodeName(yield* overlay.getxattr(yield* this.#find(op.path, held), op.name));
+        return decodeName(yield* overlay.perform(getxattr, yield* this.#find(op.path, held), op.name));
       case 'listxattr':
-        return (yield* overlay.listxattr(yield* this.#find(op.path, held))).sort();
+        return (yield* overlay.perform(listxattr, yield* this.#find(op.path, held))).sort();
       case 'stat':
         return statOf(yield* overlay.getattr(yield* this.#find(op.path, held)));
       case 'read':

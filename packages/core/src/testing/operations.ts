@@ -14,7 +14,7 @@ export type FileOperation =
   | { kind: 'link'; from: string; to: string }
   | { kind: 'unlink'; path: string }
   | { kind: 'rmdir'; path: string }
-  | { kind: 'rename'; from: string; to: string; flag?: RenameFlag }
+  | { kind: 'rename'; from: string; to: string; flag?: RenameFlag | 'exchange' }
   | { kind: 'write'; path: string; position: number; text: string }
   | { kind: 'append'; path: string; text: string }
   | { kind: 'truncate'; path: string; size: number }

@@ -3,14 +3,17 @@ import {
   ACL_ACCESS,
   ACL_DEFAULT,
   type AttributeChange,
-  FsError,
-  S_ISGID,
-  type Time,
   encodeName,
   errnoOf,
   findXattr,
+  FsError,
   isFsError,
+  listxattr as listXattr,
+  removexattr as removeXattr,
   runSync,
+  S_ISGID,
+  setxattr as setXattr,
+  type Time,
 } from '@ovl/core';
 import {
   ARGUMENT,
@@ -113,7 +116,7 @@ export const listxattr: Handler = (server) => {
   const { wire, overlay } = server;
   const isRoot = wire.u32(Header.uid) === 0;
   // The kernel leaves it to us that "trusted." names are not even listed to those who may not read them.
-  const names = runSync(overlay.listxattr(server.inode)).filter(
+  const names = runSync(overlay.perform(listXattr, server.inode)).filter(
     (name) => !isHidden(server, name) && (isRoot || !name.startsWith('trusted.')),
   );
   return sized(wire, wire.u32(ARGUMENT), encodeName(names.map((name) => `${name}\0`).join('')));
@@ -139,7 +142,9 @@ export const setxattr: Handler = (server) => {
   const name = xattrName(server, server.longSetxattr ? 16 : 8);
   const start = ARGUMENT_BYTES + wire.nameEnd;
   // A copy, since a layer in memory may keep what it is given and the buffer is used again.
-  runSync(overlay.setxattr(server.inode, name, Uint8Array.from(wire.input.subarray(start, start + size)), condition));
+  runSync(
+    overlay.perform(setXattr, server.inode, name, Uint8Array.from(wire.input.subarray(start, start + size)), condition),
+  );
   if ((setxattrFlags & SETXATTR_ACL_KILL_SGID) !== 0) clearSetGroupId(server);
   return 0;
 };
@@ -160,7 +165,7 @@ function xattrCondition(flags: number): 'create' | 'replace' | undefined {
 export const removexattr: Handler = (server: Server) => {
   const name = xattrName(server, 0);
   try {
-    runSync(server.overlay.removexattr(server.inode, name));
+    runSync(server.overlay.perform(removeXattr, server.inode, name));
   } catch (error) {
     // An ACL that is not there has been removed, as other file systems have it.
     if (!isAcl(name) || !isFsError(error, 'ENODATA')) throw error;

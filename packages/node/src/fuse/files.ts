@@ -1,18 +1,20 @@
 /** Requests about open files. */
 import {
+  allocate,
+  copyRange,
+  createTmpfile,
   FsError,
   type Inode,
+  isFsError,
   type OpenFlags,
   type OpenHandle,
+  runSync,
   S_IFREG,
   S_ISGID,
   S_ISUID,
+  seek,
   type UpperFile,
-  copyRange,
   currentFile,
-  createTmpfile,
-  isFsError,
-  runSync,
 } from '@ovl/core';
 import { create, owned } from './namespace.js';
 import {
@@ -237,7 +239,7 @@ export const fallocate: Handler = (server) => {
     zeroRange: (mode & FALLOC_ZERO_RANGE) !== 0,
   };
   const handle = fileToWrite(server);
-  runSync(overlay.allocate(handle, allocation, wire.u64(ARGUMENT + 2), wire.u64(ARGUMENT + 4)));
+  runSync(overlay.perform(allocate, handle, allocation, wire.u64(ARGUMENT + 2), wire.u64(ARGUMENT + 4)));
   clearSetIdAfterChange(server, handle.inode);
   return 0;
 };
@@ -249,7 +251,7 @@ export const lseek: Handler = (server) => {
   if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw new FsError('EINVAL', { syscall: 'lseek' });
   const handle = fileToRead(server);
   const position = wire.i64(ARGUMENT + 2);
-  wire.putU64(REPLY, runSync(overlay.seek(handle, position, whence === SEEK_DATA ? 'data' : 'hole')));
+  wire.putU64(REPLY, runSync(overlay.perform(seek, handle, position, whence === SEEK_DATA ? 'data' : 'hole')));
   return 8;
 };
 

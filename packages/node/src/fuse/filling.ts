@@ -1,5 +1,5 @@
 /** The content of one reply to READDIR or READDIRPLUS: filled at once or, ahead of its request, a few entries at a time. */
-import { DT_DIR, type DirectoryEntry, type Entry, type Inode, type Operation, runSync } from '@ovl/core';
+import { type DirectoryEntry, DT_DIR, type Entry, entryIno, type Inode, type Operation, runSync } from '@ovl/core';
 import { indexBelow } from './listings.js';
 import { DIRENT_BYTES, ENTRY_BYTES, MAX_DATA_BYTES } from './protocol.js';
 import type { Server } from './server.js';
@@ -69,7 +69,7 @@ export class Filling {
     const { overlay, nodes, wire } = this.#server;
     let shown = ino;
     if (this.#head === 0) {
-      const found = attempt(overlay.entryIno(this.dir, name));
+      const found = attempt(overlay.perform(entryIno, this.dir, name));
       if (found === undefined) return;
       if (found !== 'failed') shown = found;
     } else {

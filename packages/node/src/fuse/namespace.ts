@@ -1,5 +1,5 @@
 /** Requests about names: finding, making, linking, renaming and removing objects, and reading symbolic links. */
-import { type Creation, FsError, type RenameFlag, S_IFDIR, S_IFLNK, encodeName, runSync } from '@ovl/core';
+import { type Creation, exchange, FsError, type RenameFlag, S_IFDIR, S_IFLNK, encodeName, runSync } from '@ovl/core';
 import { ARGUMENT, Header, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, REPLY } from './protocol.js';
 import { NO_REPLY, type Handler, type Server } from './server.js';
 
@@ -83,16 +83,18 @@ export const rmdir: Handler = (server) => {
   return 0;
 };
 
-export const rename: Handler = (server) => renameTo(server, 8, undefined);
+export const rename: Handler = (server) => renameTo(server, 8, 0);
 
-export const rename2: Handler = (server) => renameTo(server, 16, renameFlag(server.wire.u32(ARGUMENT + 2)));
+export const rename2: Handler = (server) => renameTo(server, 16, server.wire.u32(ARGUMENT + 2));
 
 /** `namesAt`: bytes into the arguments where the old name starts, and after it the new one. */
-function renameTo(server: Server, namesAt: number, flag: RenameFlag | undefined): number {
+function renameTo(server: Server, namesAt: number, flags: number): number {
   const { wire, overlay, nodes } = server;
   const from = wire.name(namesAt);
   const to = wire.name(wire.nameEnd);
-  runSync(overlay.rename(server.inode, from, nodes.get(wire.u64(ARGUMENT)), to, flag));
+  const target = nodes.get(wire.u64(ARGUMENT));
+  if (flags === RENAME_EXCHANGE) runSync(overlay.perform(exchange, server.inode, from, target, to));
+  else runSync(overlay.rename(server.inode, from, target, to, renameFlag(flags)));
   return 0;
 }
 
@@ -103,8 +105,6 @@ function renameFlag(flags: number): RenameFlag | undefined {
       return undefined;
     case RENAME_NOREPLACE:
       return 'noreplace';
-    case RENAME_EXCHANGE:
-      return 'exchange';
     case RENAME_WHITEOUT:
       return 'whiteout';
     case RENAME_NOREPLACE | RENAME_WHITEOUT:

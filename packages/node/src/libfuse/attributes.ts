@@ -1,5 +1,16 @@
 /** Operations on attributes: `stat`, its changes, extended attributes, and the file system's statistics. */
-import { ACL_ACCESS, ACL_DEFAULT, FsError, type Time, encodeName, runSync } from '@ovl/core';
+import {
+  ACL_ACCESS,
+  ACL_DEFAULT,
+  encodeName,
+  FsError,
+  getxattr as getXattr,
+  listxattr as listXattr,
+  removexattr as removeXattr,
+  runSync,
+  setxattr as setXattr,
+  type Time,
+} from '@ovl/core';
 import { type Lent, type Operation, act, tell } from './operation.js';
 import { join64, noStat, noStatfs, statfsOf } from './values.js';
 
@@ -64,14 +75,14 @@ function put(memory: Lent, value: Uint8Array): { result: number; values: readonl
 export const getxattr: Operation<[path: string, name: string, memory: Lent]> = {
   run: ({ overlay, paths }, path, name, memory) => {
     checkName(name);
-    return put(memory, runSync(overlay.getxattr(paths.inode(path), name)));
+    return put(memory, runSync(overlay.perform(getXattr, paths.inode(path), name)));
   },
   failed: (_path, _name, memory) => [memory.buffer],
 };
 
 export const listxattr: Operation<[path: string, memory: Lent]> = {
   run: ({ overlay, paths }, path, memory) => {
-    const names = runSync(overlay.listxattr(paths.inode(path))).filter((name) => !isAcl(name));
+    const names = runSync(overlay.perform(listXattr, paths.inode(path))).filter((name) => !isAcl(name));
     return put(memory, encodeName(names.map((name) => `${name}\0`).join('')));
   },
   failed: (_path, memory) => [memory.buffer],
@@ -85,7 +96,7 @@ export const setxattr: Operation<[path: string, name: string, value: Lent, posit
     checkName(name);
     const condition = flags === XATTR_CREATE ? 'create' : flags === XATTR_REPLACE ? 'replace' : undefined;
     if (condition === undefined && flags !== 0) throw new FsError('EINVAL', { syscall: 'setxattr' });
-    runSync(overlay.setxattr(paths.inode(path), name, Uint8Array.from(value), condition));
+    runSync(overlay.perform(setXattr, paths.inode(path), name, Uint8Array.from(value), condition));
     return { result: 0, values: [value.buffer] };
   },
   failed: (_path, _name, value) => [value.buffer],
@@ -93,5 +104,5 @@ export const setxattr: Operation<[path: string, name: string, value: Lent, posit
 
 export const removexattr: Operation = act(({ overlay, paths }, path: string, name: string) => {
   checkName(name);
-  runSync(overlay.removexattr(paths.inode(path), name));
+  runSync(overlay.perform(removeXattr, paths.inode(path), name));
 });

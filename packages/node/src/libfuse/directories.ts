@@ -1,5 +1,5 @@
 /** Operations on directories. libfuse2 asks for the whole list at once, keeps it while it is read, and cuts it itself. */
-import { type DirectoryEntry, type Inode, isFsError, runSync } from '@ovl/core';
+import { type DirectoryEntry, entryIno, type Inode, isFsError, runSync } from '@ovl/core';
 import { type Operation, act } from './operation.js';
 import type { PathServer } from './server.js';
 import { entryStat } from './values.js';
@@ -29,7 +29,7 @@ function describe({ inos }: PathServer, type: number, ino: number): Uint32Array 
 /** An entry that cannot be looked up (gone meanwhile, or its layer fails) is listed all the same. */
 function inoOf({ overlay }: PathServer, dir: Inode, { name, ino }: DirectoryEntry): number {
   try {
-    return runSync(overlay.entryIno(dir, name)) ?? ino;
+    return runSync(overlay.perform(entryIno, dir, name)) ?? ino;
   } catch (error) {
     if (isFsError(error)) return ino;
     throw error;

@@ -1,5 +1,6 @@
 /** Links, open files, inode numbers, extended attributes. */
 import { encodeName } from '../../names.js';
+import { entryIno } from '../../readdir.js';
 import { runAsync } from '../../run.js';
 import { OverlayDriver } from '../driver.js';
 import { apply, type Stat } from '../operations.js';
@@ -131,7 +132,7 @@ export function inodeTests({ test }: Suite): void {
     check(found !== undefined, 'd is there');
     for (const { name } of await runAsync(overlay.readdir(found.inode))) {
       const entry = await runAsync(overlay.lookup(found.inode, name));
-      equal(await runAsync(overlay.entryIno(found.inode, name)), entry?.attributes.ino, name);
+      equal(await runAsync(overlay.perform(entryIno, found.inode, name)), entry?.attributes.ino, name);
     }
   });
 }
