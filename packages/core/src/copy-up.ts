@@ -7,7 +7,7 @@ import { type Attributes, isDirectory, isRegular, isSymlink, S_IFDIR, S_IFREG } 
 import { FsError, isFsError } from './errors.js';
 import { encodeOrigin, isPrivateXattr, xattrText } from './format.js';
 import { type Inode, type Real, settle, type Stack } from './inode.js';
-import type { LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from './layer.js';
+import type { LayerFile, LayerNode, NewObject, Occupant, Place, UpperFile, UpperLayer } from './layer.js';
 import type { Metacopies, PendingData } from './options.js';
 import { maybe, type Operation, wait } from './run.js';
 
@@ -85,6 +85,23 @@ function* copyUpOne(stack: Stack, inode: Inode, wanted: number | 'metadata'): Op
     }
   }
   if (brokenLink) inode.ino = stack.presentIno(staged.attributes.dev, staged.attributes.ino);
+}
+
+/** Gives a staged object its name when it is dressed; discards it where either fails. */
+export function* linkStaged(
+  upper: UpperLayer,
+  node: LayerNode,
+  dress: Operation<void> | undefined,
+  place: { to: Place; over: Occupant; keep?: LayerNode | undefined },
+): Operation<void> {
+  let linked = false;
+  try {
+    yield* maybe(dress);
+    yield* wait(upper.commit({ kind: 'link', node, ...place }));
+    linked = true;
+  } finally {
+    if (!linked) yield* wait(upper.discard(node));
+  }
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 import type { Permissions } from './acl.js';
 import { isDirectory, S_IFCHR, S_IFLNK, S_IFMT, S_ISGID } from './attributes.js';
-import { copyUp, copyUpToMove, markImpure } from './copy-up.js';
+import { copyUp, copyUpToMove, linkStaged, markImpure } from './copy-up.js';
 import { FsError } from './errors.js';
 import { meaningOfName, xattrText } from './format.js';
 import type { Inode, Stack } from './inode.js';
@@ -44,15 +44,12 @@ function* create(stack: Stack, dir: Inode, name: string, object: Creation): Oper
   let found: { node: LayerNode; attributes: Entry['attributes'] };
   if (over === 'whiteout' || opaque || acls.length > 0) {
     found = yield* wait(upper.stage(dressed));
-    let linked = false;
-    try {
-      for (const [key, value] of acls) yield* wait(upper.setxattr(found.node, key, value));
-      if (opaque) yield* setOpaque(stack, found.node);
-      yield* wait(upper.commit({ kind: 'link', node: found.node, to, over }));
-      linked = true;
-    } finally {
-      if (!linked) yield* wait(upper.discard(found.node));
+    const { node } = found;
+    function* dress(): Operation<void> {
+      for (const [key, value] of acls) yield* wait(upper.setxattr(node, key, value));
+      if (opaque) yield* setOpaque(stack, node);
     }
+    yield* linkStaged(upper, node, dress(), { to, over });
   } else found = yield* wait(upper.create(to, dressed));
 
   const { attributes } = found;

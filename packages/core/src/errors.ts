@@ -85,8 +85,8 @@ const table: Readonly<Record<ErrorCode, readonly [errno: number, message: string
   EDQUOT: [122, 'disk quota exceeded'],
 };
 
-const codes = new Map<number, ErrorCode>();
-for (const code of Object.keys(table) as ErrorCode[]) codes.set(table[code][0], code);
+/** By number, once one is asked for. */
+let codes: Map<number, ErrorCode> | undefined;
 
 /** What an error concerns; every part is optional because a layer may know only some of it. */
 export interface ErrorContext {
@@ -126,6 +126,7 @@ export function errnoOf(code: ErrorCode): number {
 
 /** The code of a positive Linux errno; an unknown number is EIO, because callers branch on codes they know. */
 export function codeOf(errno: number): ErrorCode {
+  codes ??= new Map((Object.keys(table) as ErrorCode[]).map((code) => [table[code][0], code]));
   return codes.get(errno) ?? 'EIO';
 }
 

@@ -3,7 +3,7 @@
  * the layers below also show is replaced by a whiteout, in one step.
  */
 import { S_IFCHR } from './attributes.js';
-import { copyUp } from './copy-up.js';
+import { copyUp, linkStaged } from './copy-up.js';
 import { coversBelow } from './create.js';
 import { FsError } from './errors.js';
 import { type Inode, nextLink, type Stack } from './inode.js';
@@ -77,13 +77,7 @@ function* cover(stack: Stack, to: Place, over: Occupant, keep: LayerNode | undef
   const alone = over === 'nothing' && keep === undefined; // whole by itself, where nothing has to make room
   const { node } = yield* wait(alone ? upper.create(to, WHITEOUT) : upper.stage(WHITEOUT));
   if (alone) return;
-  let linked = false;
-  try {
-    yield* wait(upper.commit({ kind: 'link', node, to, over, keep }));
-    linked = true;
-  } finally {
-    if (!linked) yield* wait(upper.discard(node));
-  }
+  yield* linkStaged(upper, node, undefined, { to, over, keep });
 }
 
 export function* checkEmpty(stack: Stack, dir: Inode, name: string): Operation<void> {

@@ -3,7 +3,7 @@
  * marks) is done before it and changes nothing in view; the move is one change of the upper.
  */
 import { S_IFDIR } from './attributes.js';
-import { copyUp, copyUpToMove, copyXattrs, markImpure, restoreAttributes } from './copy-up.js';
+import { copyUp, copyUpToMove, copyXattrs, linkStaged, markImpure, restoreAttributes } from './copy-up.js';
 import { checkLive, coversBelow, nameAppeared, setOpaque, whiteoutAt } from './create.js';
 import { FsError } from './errors.js';
 import { meaningOfName, xattrText } from './format.js';
@@ -232,24 +232,13 @@ function* clearWhiteouts(stack: Stack, dir: Inode, name: string, target: Inode):
   const attributes = yield* wait(upper.getattr(target.upper as LayerNode));
   const { uid, gid } = attributes;
   const { node } = yield* wait(upper.stage({ mode: S_IFDIR | (attributes.mode & 0o7777), uid, gid }));
-  let linked = false;
-  try {
+  function* dress(): Operation<void> {
     yield* copyXattrs(stack, { layer: 0, node: target.upper as LayerNode }, node);
     yield* setOpaque(stack, node);
     yield* restoreAttributes(upper, node, attributes);
-    yield* wait(
-      upper.commit({
-        kind: 'link',
-        node,
-        to: { dir: dir.upper as LayerNode, name },
-        over: 'directory',
-        keep: keptNode(target),
-      }),
-    );
-    linked = true;
-  } finally {
-    if (!linked) yield* wait(upper.discard(node));
   }
+  const to = { dir: dir.upper as LayerNode, name };
+  yield* linkStaged(upper, node, dress(), { to, over: 'directory', keep: keptNode(target) });
   if (keptNode(target) === undefined) target.upper = node;
   target.whiteouts = undefined;
   target.opaque = true;

@@ -16,6 +16,8 @@ import {
   S_IFDIR,
   S_IFLNK,
   S_IFREG,
+  setxattr,
+  exchange,
   type UpperLayer,
 } from '@ovl/core';
 import { type Change, changes, diff, type DiffOptions, iterateAsync, iterateSync, summarize } from '@ovl/core/changes';
@@ -121,8 +123,8 @@ it('says which attributes differ where the content does not', () => {
     fs.chmodSync('/dir/sub', 0o700);
     fs.utimesSync('/dir/y', 1, 2);
     const [top, x] = [merged.root, runSync(merged.lookup(merged.root, 'dir'))?.inode as typeof merged.root];
-    runSync(merged.setxattr(top, 'user.k', Uint8Array.of(1)));
-    runSync(merged.setxattr(x, 'user.k', Uint8Array.of(1)));
+    runSync(merged.perform(setxattr, top, 'user.k', Uint8Array.of(1)));
+    runSync(merged.perform(setxattr, x, 'user.k', Uint8Array.of(1)));
     const found = runSync(diff(merged));
     expect(found.map(({ kind, path, differs }) => [kind, path, ...differs])).toEqual([
       ['metadata', '/', 'mtime', 'xattrs'],
@@ -188,7 +190,7 @@ it('finds renamed files, what was moved out of a deleted directory, and an excha
   fs.appendFileSync('/bottom', '!');
   fs.renameSync('/dir/sub', '/deep');
   fs.rmSync('/dir', { recursive: true });
-  runSync(merged.rename(merged.root, 'gone', merged.root, 'swap', 'exchange'));
+  runSync(merged.perform(exchange, merged.root, 'gone', merged.root, 'swap'));
   expect(list(merged)).toEqual([
     'renamed /bottom from /top content',
     'renamed /deep from /dir/sub',

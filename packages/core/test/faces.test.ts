@@ -71,6 +71,47 @@ describe('faces of @ovl/core', () => {
     expect(fs.readdirSync('/src/lib')).toEqual(['c.js']);
   });
 
+  it('refuse wrong arguments with the code and the class that Node has', () => {
+    const fs = syncFs(open());
+    const wrong: [call: () => unknown, code: string, of: new (message: string) => Error][] = [
+      [() => fs.statSync(5 as never), 'ERR_INVALID_ARG_TYPE', TypeError],
+      [() => fs.readFileSync('/src\0'), 'ERR_INVALID_ARG_VALUE', TypeError],
+      [() => fs.readFileSync('/src/a.js', 'klingon' as 'utf8'), 'ERR_INVALID_ARG_VALUE', TypeError],
+      [() => fs.readFileSync('/src/a.js', { flag: 'rx' }), 'ERR_INVALID_ARG_VALUE', TypeError],
+      [() => fs.writeFileSync('/new', 5 as never), 'ERR_INVALID_ARG_TYPE', TypeError],
+      [() => fs.chmodSync('/src', '9'), 'ERR_INVALID_ARG_VALUE', TypeError],
+      [() => fs.chownSync('/src', -2, 0), 'ERR_OUT_OF_RANGE', RangeError],
+      [() => fs.truncateSync('/src/a.js', 1.5), 'ERR_OUT_OF_RANGE', RangeError],
+      [() => fs.utimesSync('/src', 'soon', 0), 'ERR_INVALID_ARG_TYPE', TypeError],
+      [() => fs.mkdirSync('/new', { recursive: 'yes' as never }), 'ERR_INVALID_ARG_TYPE', TypeError],
+    ];
+    for (const [call, code, of] of wrong) {
+      expect(call).toThrow(of);
+      expect(call).toThrow(expect.objectContaining({ code }) as Error);
+    }
+    expect(fs.readdirSync('/')).toEqual(['src']);
+  });
+
+  it('have numbers alone by path, and bigints with the function that knows them', () => {
+    const { statSync } = syncFs(open());
+    expect(() => statSync('/src', { bigint: true })).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }) as Error,
+    );
+    const { statSync: big } = syncFs(open(), {}, { stat: allFunctions.stat });
+    expect(big('/src', { bigint: true }).size).toBe(0n);
+    expect(big('/src').isDirectory() && statSync('/src').isDirectory()).toBe(true);
+  });
+
+  it('open with every word that Node knows for it, and no other', () => {
+    const fs = createFs(open());
+    const made = ['w', 'wx', 'xw', 'w+', 'wx+', 'xw+', 'a', 'ax', 'xa', 'as', 'sa', 'a+', 'ax+', 'xa+', 'as+', 'sa+'];
+    for (const [i, word] of made.entries()) fs.closeSync(fs.openSync(`/f${i}`, word));
+    for (const word of ['r', 'rs', 'sr', 'r+', 'rs+', 'sr+']) fs.closeSync(fs.openSync('/f0', word));
+    for (const word of ['', 'rx', 'ws', 'x', '+', 'rw', 'r++', 'toString'])
+      expect(() => fs.openSync('/f0', word)).toThrow(TypeError);
+    expect(fs.readdirSync('/').length).toBe(1 + made.length);
+  });
+
   it('find by pattern', () => {
     const { globSync } = createFs(open());
     expect(globSync('src/**/*.js').toSorted()).toEqual(['src/a.js', 'src/lib/c.js']);

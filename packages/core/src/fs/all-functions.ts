@@ -5,6 +5,7 @@ export { close, fdatasync, fsync, ftruncate, open, read, readv, write, writev } 
 export { opendir } from './dir.js';
 export { copyFile } from './files.js';
 export { glob } from './glob.js';
-export { access, fchmod, fchown, fstat, futimes, lchown, lutimes, statfs } from './metadata.js';
+export { fstat, lstat, stat, statfs } from './bigints.js';
+export { access, fchmod, fchown, futimes, lchown, lutimes } from './metadata.js';
 export { mkdtemp, realpath } from './names.js';
 export { rm } from './rm.js';

@@ -3,10 +3,11 @@ import type { Overlay } from '../overlay.js';
 import { type Mode, type Operation, runAsync } from '../run.js';
 import { isArgumentError } from './argument-error.js';
 import { toFunction } from './arguments.js';
-import { Context, type FaceOptions } from './context.js';
-import { faceOf, type Group } from './face.js';
+import type { Context, FaceOptions } from './context.js';
+import { type FaceFunction, faceOf, type Group } from './face.js';
 import * as pathFunctions from './path-functions.js';
 import { plainCodec } from './text.js';
+import { defer, WaitingContext } from './waiting.js';
 import type { CallbackFs } from './signatures.js';
 
 /** Functions that call back with an error or null, and their answer: those of `group`, by default the ones by path. */
@@ -17,25 +18,26 @@ export function callbackFs<G extends Group>(
 ): CallbackFs<G>;
 export function callbackFs(overlay: Overlay<Mode>, options?: FaceOptions): CallbackFs;
 export function callbackFs(overlay: Overlay<Mode>, options?: FaceOptions, group: Group = pathFunctions): object {
-  const fs = new Context(overlay, 'callback', options);
-  return faceOf(fs, group, '', (operation, name, arity) => (...args) => {
+  const fs = new WaitingContext(overlay, 'callback', options);
+  return faceOf(group, '', (operation, name) => (...args) => {
+    const arity = operation.length - 1;
     const at = args.slice(0, arity + 1).findLastIndex((each) => typeof each === 'function');
     if (at < 0) {
-      checkArguments(group[name] as Group[string], args);
+      checkArguments(operation, args);
       toFunction(args[arity], name === 'opendir' ? 'callback' : 'cb');
     }
     const callback = args[at] as (...answer: unknown[]) => void;
-    const started = begin(operation(...args.slice(0, at)));
-    const later = (...answer: unknown[]): void => fs.defer(() => callback(...answer));
+    const started = begin(fs.call((call) => operation(call, ...args.slice(0, at))));
+    const later = (...answer: unknown[]): void => defer(fs, () => callback(...answer));
     if (name === 'exists') void started.then(later);
     else started.then((answer) => later(null, ...spread(answer)), later);
   });
 }
 
 /** Throws what is wrong with the arguments, if anything; what comes after that has nothing to work on. */
-function checkArguments(operation: Group[string], args: unknown[]): void {
+function checkArguments(operation: FaceFunction, args: unknown[]): void {
   try {
-    (operation as (...args: unknown[]) => Operation<unknown>)(nowhere, ...args).next();
+    operation(nowhere, ...args).next();
   } catch (error) {
     if (isArgumentError(error)) throw error;
   }

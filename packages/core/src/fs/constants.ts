@@ -18,27 +18,12 @@ export const COPYFILE_EXCL = 1;
 export const COPYFILE_FICLONE = 2;
 export const COPYFILE_FICLONE_FORCE = 4;
 
-const WRITE = O_WRONLY | O_CREAT;
-const BOTH = O_RDWR | O_CREAT;
-const words: Readonly<Record<string, number>> = {
-  r: O_RDONLY,
-  rs: O_SYNC,
-  'r+': O_RDWR,
-  'rs+': O_RDWR | O_SYNC,
-  w: WRITE | O_TRUNC,
-  wx: WRITE | O_TRUNC | O_EXCL,
-  'w+': BOTH | O_TRUNC,
-  'wx+': BOTH | O_TRUNC | O_EXCL,
-  a: WRITE | O_APPEND,
-  ax: WRITE | O_APPEND | O_EXCL,
-  as: WRITE | O_APPEND | O_SYNC,
-  'a+': BOTH | O_APPEND,
-  'ax+': BOTH | O_APPEND | O_EXCL,
-  'as+': BOTH | O_APPEND | O_SYNC,
-};
-
 /** What `open` understands by a word ("x" and "s" may also come first). */
 export function flagsOf(word: string): number | undefined {
-  const ordered = word.replace(/^([sx])([rwa])/, '$2$1');
-  return Object.hasOwn(words, ordered) ? words[ordered] : undefined;
+  const found = /^(?!rx|ws)([rwa])([xs]?)(\+?)$/.exec(word.replace(/^([sx])([rwa])/, '$2$1'));
+  if (found === null) return undefined;
+  const [, how, mark, plus] = found;
+  const makes = how === 'r' ? O_RDONLY : O_WRONLY | O_CREAT | (how === 'w' ? O_TRUNC : O_APPEND);
+  const flags = plus === '' ? makes : (makes & ~O_WRONLY) | O_RDWR;
+  return mark === '' ? flags : flags | (mark === 'x' ? O_EXCL : O_SYNC);
 }

@@ -1,12 +1,13 @@
 /**
  * What the functions of a face work on: an overlay, how callers see bytes, who they are, where relative paths begin, and
- * the open descriptors, which all faces of one overlay share.
+ * the open descriptors, which all faces of one overlay share. What faces that wait have besides is in waiting.ts.
  */
 import { FsError, isFsError } from '../errors.js';
 import type { OpenHandle } from '../file.js';
 import type { Inode } from '../inode.js';
 import type { Overlay } from '../overlay.js';
 import type { Operation } from '../run.js';
+import type { SignalLike } from './arguments.js';
 import type { FileHandle } from './file-handle.js';
 import { type Codec, plainCodec } from './text.js';
 
@@ -46,8 +47,6 @@ export class Context {
   readonly codec: Codec;
   readonly options: FaceOptions;
   readonly descriptors: Map<number, Descriptor>;
-  /** What one call has found, kept in memory until the call is over. Not needed where nothing comes between its steps. */
-  held: Inode[] | undefined;
 
   constructor(overlay: Overlay, kind: FaceKind, options: FaceOptions = {}) {
     this.overlay = overlay;
@@ -59,24 +58,12 @@ export class Context {
     this.descriptors = descriptors;
   }
 
-  /** Keeps what was found usable while the call waits. */
-  hold(inode: Inode): void {
-    if (this.held === undefined) return;
-    this.overlay.retain(inode);
-    this.held.push(inode);
-  }
+  /** Keeps what one call has found usable while it waits. Nothing comes between the steps of one that does not wait. */
+  hold(_inode: Inode): void {}
 
-  /** Carries out one call of an asynchronous face. */
-  *call<T>(operation: (fs: Context) => Operation<T>): Operation<T> {
-    const call = Object.create(this) as Context;
-    const held: Inode[] = [];
-    call.held = held;
-    try {
-      return yield* operation(call);
-    } finally {
-      call.held = undefined; // an open directory may use the context further
-      for (const inode of held) this.overlay.forget(inode);
-    }
+  /** Throws an AbortError once the signal is given, in a face that waits. */
+  checkAborted(_signal: SignalLike | undefined): Operation<void> | undefined {
+    return undefined;
   }
 
   get owner(): { uid: number; gid: number } {
@@ -105,11 +92,6 @@ export class Context {
     if (descriptor === undefined) throw new FsError('EBADF', { syscall });
     return descriptor;
   }
-
-  readonly defer = (callback: () => void): void => {
-    if (this.options.defer !== undefined) this.options.defer(callback);
-    else void Promise.resolve().then(callback);
-  };
 }
 
 /** By overlay, so that a descriptor of one face is good in another. */

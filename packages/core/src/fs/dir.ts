@@ -6,6 +6,7 @@ import type { Context } from './context.js';
 import { Dirent } from './dirent.js';
 import { type EncodingOption, spelled } from './names.js';
 import { entriesOf } from './directories.js';
+import { defer } from './waiting.js';
 
 export interface OpendirOptions extends EncodingOption {
   /** Entries read at once; checked, and without effect here: a directory's listing is frozen when it is opened. */
@@ -123,8 +124,8 @@ export class Dir {
     if (callback === undefined) return new Promise<T>((resolve) => resolve(work()));
     const done = toFunction(callback, 'callback') as (error: unknown, value?: T) => void;
     void new Promise<T>((resolve) => resolve(work())).then(
-      (value) => this.#fs.defer(() => (value === undefined ? done(null) : done(null, value))),
-      (error: unknown) => this.#fs.defer(() => done(error)),
+      (value) => defer(this.#fs, () => (value === undefined ? done(null) : done(null, value))),
+      (error: unknown) => defer(this.#fs, () => done(error)),
     );
   }
 

@@ -7,19 +7,18 @@ export type Group = Readonly<Record<string, (fs: Context, ...args: never[]) => O
 
 type Bound = (...args: unknown[]) => unknown;
 
+/** A function as the faces call it. */
+export type FaceFunction = (fs: Context, ...args: unknown[]) => Operation<unknown>;
+
 /** An object with each function under its name and `suffix`, as `bind` makes it. */
 export function faceOf(
-  fs: Context,
   group: Group,
   suffix: string,
-  bind: (operation: (...args: unknown[]) => Operation<unknown>, name: string, arity: number) => Bound,
+  bind: (operation: FaceFunction, name: string) => Bound,
 ): Record<string, Bound> {
   const face: Record<string, Bound> = {};
   for (const [name, operation] of Object.entries(group)) {
-    const of = operation as (fs: Context, ...args: unknown[]) => Operation<unknown>;
-    const started = (...args: unknown[]): Operation<unknown> =>
-      fs.kind === 'sync' ? of(fs, ...args) : fs.call((call) => of(call, ...args));
-    const bound = bind(started, name, operation.length - 1);
+    const bound = bind(operation as FaceFunction, name);
     face[name + suffix] = Object.defineProperty(bound, 'name', { value: name + suffix });
   }
   return face;

@@ -2,6 +2,7 @@
 import { type Operation, runAsync } from '../run.js';
 import { argumentError, withCode } from './argument-error.js';
 import type { FlagsLike, ModeLike, OptionsLike, PathLike, TimeLike } from './arguments.js';
+import { type BigIntStats, fstat } from './bigints.js';
 import type { Context } from './context.js';
 import {
   type BytesRead,
@@ -19,9 +20,9 @@ import {
   writev,
 } from './descriptors.js';
 import { readFile, type ReadFileOptions, type WriteFileOptions } from './files.js';
-import { type BigIntOption, fchmod, fchown, fstat, futimes } from './metadata.js';
+import { type BigIntOption, fchmod, fchown, futimes } from './metadata.js';
 import { type PiecewiseContent, writePieces } from './pieces.js';
-import type { BigIntStats, Stats } from './stats.js';
+import type { Stats } from './stats.js';
 
 export class FileHandle {
   readonly #fs: Context;

@@ -1,7 +1,7 @@
 /** Whole files: readFile, writeFile, appendFile, truncate, copyFile. */
 import { isDirectory, isRegular } from '../attributes.js';
 import { FsError } from '../errors.js';
-import type { Operation } from '../run.js';
+import { maybe, type Operation } from '../run.js';
 import { withCode, wrongType } from './argument-error.js';
 import {
   bytesOf,
@@ -67,7 +67,7 @@ function* readAll(fs: Context, file: Descriptor, signal: SignalLike | undefined)
   let content = new Uint8Array(Math.max(0, size - file.position) + 1);
   let length = 0;
   for (;;) {
-    yield* checkAborted(fs, signal);
+    yield* maybe(fs.checkAborted(signal));
     const got = yield* readFrom(fs, file, content.subarray(length), undefined);
     length += got;
     if (got === 0 || length < content.length) break;
@@ -108,7 +108,7 @@ function* writeBy(
   const bytes = toContent(fs, data, encoding);
   const flags = toFlags(flag || usual, 'flag');
   yield* withFile(fs, path, flags, toMode(mode, 'mode', 0o666), function* (file) {
-    yield* checkAborted(fs, signal);
+    yield* maybe(fs.checkAborted(signal));
     if (bytes.length > 0) yield* writeTo(fs, file, bytes, undefined);
     if (flush === true) yield* syncOpen(fs, file, 'all');
   });
@@ -140,20 +140,6 @@ function* withFile<T>(
   } finally {
     yield* closeDescriptor(fs, file);
   }
-}
-
-/** Throws an AbortError once the signal is given. The caller gets a turn first, to give it. */
-export function* checkAborted(fs: Context, signal: SignalLike | undefined): Operation<void> {
-  if (signal === undefined || fs.kind === 'sync') return;
-  if (!signal.aborted) yield new Promise<void>((resolve) => fs.defer(resolve));
-  throwIfAborted(signal);
-}
-
-export function throwIfAborted(signal: SignalLike): void {
-  if (!signal.aborted) return;
-  const error = new Error('The operation was aborted', { cause: signal.reason });
-  error.name = 'AbortError';
-  throw withCode(error, 'ABORT_ERR');
 }
 
 export function* truncate(fs: Context, path: FileLike, len?: number | null): Operation<void> {

@@ -1,19 +1,22 @@
 /** The whole of it in one object, as `node:fs` is one. */
 import type { Overlay } from '../overlay.js';
 import { type Mode, runAsync } from '../run.js';
+import { endWith } from './argument-error.js';
 import type { OptionsLike, PathLike } from './arguments.js';
 import { callbackFs } from './callback.js';
 import * as constants from './constants.js';
-import { Context, type FaceOptions } from './context.js';
+import type { FaceOptions } from './context.js';
 import { Dir } from './dir.js';
 import { Dirent } from './dirent.js';
 import { glob, type GlobOptions } from './glob.js';
 import * as allFunctions from './all-functions.js';
 import * as promiseFunctions from './promise-functions.js';
 import { promisesFs } from './promises.js';
+import { received } from './received.js';
 import type { CallbackFs, PromisesFs, SyncFs } from './signatures.js';
 import { Stats } from './stats.js';
 import { syncFs } from './sync.js';
+import { WaitingContext } from './waiting.js';
 import { watchEvents, type WatchEvent, type WatchOptions } from './watch.js';
 
 export type Constants = Omit<typeof constants, 'flagsOf'>;
@@ -47,8 +50,9 @@ export type Fs = SyncFs<typeof allFunctions> & AsyncFs;
 export function createFs(overlay: Overlay<'sync'>, options?: FaceOptions): Fs;
 export function createFs(overlay: Overlay<Mode>, options?: FaceOptions): AsyncFs;
 export function createFs(overlay: Overlay<Mode>, options?: FaceOptions): Fs | AsyncFs {
+  endWith(received);
   const { flagsOf: _flagsOf, ...numbers } = constants;
-  const fs = new Context(overlay, 'promises', options);
+  const fs = new WaitingContext(overlay, 'promises', options);
   const promises: FsPromises = {
     ...promisesFs(overlay, options, promiseFunctions),
     constants: numbers,

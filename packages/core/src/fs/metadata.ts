@@ -3,6 +3,7 @@ import { type AttributeChange, type Attributes, isDirectory } from '../attribute
 import { FsError, isFsError } from '../errors.js';
 import type { Inode } from '../inode.js';
 import type { Operation } from '../run.js';
+import { wrongValue } from './argument-error.js';
 import {
   type ModeLike,
   type PathLike,
@@ -15,7 +16,8 @@ import {
 } from './arguments.js';
 import { W_OK, X_OK } from './constants.js';
 import { type Context, named } from './context.js';
-import { bigIntStatFs, type BigIntStatFs, BigIntStats, type StatFs, statFs, Stats } from './stats.js';
+import type { BigIntStats } from './bigints.js';
+import { Stats } from './stats.js';
 import { existing, type FinalLink } from './walk.js';
 
 export interface BigIntOption {
@@ -27,6 +29,14 @@ export interface StatOptions extends BigIntOption {
   throwIfNoEntry?: boolean | undefined;
 }
 
+/** What a function answers with for attributes. Without bigints: see bigints.ts. */
+export type Shown = (attributes: Attributes, options: BigIntOption | undefined) => Stats | BigIntStats;
+
+const numbers: Shown = (attributes, options) => {
+  if (options?.bigint === true) throw wrongValue('options.bigint', true, 'needs the functions of @ovl/core/fs');
+  return new Stats(attributes);
+};
+
 export function stat(fs: Context, path: PathLike, options?: StatOptions): Operation<Stats | BigIntStats | undefined> {
   return statBy(fs, path, options, 'stat', 'follow');
 }
@@ -35,12 +45,13 @@ export function lstat(fs: Context, path: PathLike, options?: StatOptions): Opera
   return statBy(fs, path, options, 'lstat', 'nofollow');
 }
 
-function* statBy(
+export function* statBy(
   fs: Context,
   path: PathLike,
   options: StatOptions | undefined,
   syscall: string,
   final: FinalLink,
+  shown: Shown = numbers,
 ): Operation<Stats | BigIntStats | undefined> {
   const at = toPath(path);
   try {
@@ -50,15 +61,6 @@ function* statBy(
     if (absent) return undefined;
     throw error;
   }
-}
-
-export function* fstat(fs: Context, fd: number, options?: BigIntOption): Operation<Stats | BigIntStats> {
-  const { inode } = fs.descriptor(toDescriptor(fd), 'fstat');
-  return shown(yield* fs.overlay.getattr(inode), options);
-}
-
-function shown(attributes: Attributes, options: BigIntOption | undefined): Stats | BigIntStats {
-  return options?.bigint === true ? new BigIntStats(attributes) : new Stats(attributes);
 }
 
 /** As for the superuser: what exists may be read and written, unless nothing can be; X_OK needs somebody's x. */
@@ -81,12 +83,6 @@ export function* exists(fs: Context, path: PathLike): Operation<boolean> {
   } catch {
     return false;
   }
-}
-
-export function* statfs(fs: Context, path: PathLike, options?: BigIntOption): Operation<StatFs | BigIntStatFs> {
-  yield* existing(fs, toPath(path), 'statfs');
-  const statistics = yield* fs.overlay.statfs();
-  return options?.bigint === true ? bigIntStatFs(statistics) : statFs(statistics);
 }
 
 export function* chmod(fs: Context, path: PathLike, mode: ModeLike): Operation<void> {

@@ -1,11 +1,10 @@
 /** Content that comes in pieces: what generators, streams and arrays give, written as it comes. */
-import { isThenable, type Operation } from '../run.js';
+import { isThenable, maybe, type Operation } from '../run.js';
 import { type OptionsLike, toFlags, toMode, toOptions, toPath } from './arguments.js';
 import type { Context } from './context.js';
 import { closeDescriptor, openDescriptor, syncOpen, writeTo } from './descriptors.js';
 import {
   appendFile,
-  checkAborted,
   type FileContent,
   type FileLike,
   isDescriptor,
@@ -38,7 +37,7 @@ export function* writePieces(
     : yield* openDescriptor(fs, toPath(path), flags, toMode(mode, 'mode', 0o666));
   try {
     for (;;) {
-      yield* checkAborted(fs, signal);
+      yield* maybe(fs.checkAborted(signal));
       const next = iterator.next();
       const { done, value } = (isThenable(next) ? yield next : next) as IteratorResult<FileContent>;
       if (done === true) break;

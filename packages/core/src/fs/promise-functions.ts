@@ -1,10 +1,10 @@
 /** What `fs.promises` has in place of the functions of the other faces: handles for descriptors, data that comes in pieces. */
-import type { Operation } from '../run.js';
+import { maybe, type Operation } from '../run.js';
 import { argumentError } from './argument-error.js';
 import { type ModeLike, type OptionsLike, type PathLike, toOptions, toPath } from './arguments.js';
 import type { Context } from './context.js';
 import { FileHandle } from './file-handle.js';
-import { checkAborted, readFile as readAll, type ReadFileOptions, type WriteFileOptions } from './files.js';
+import { readFile as readAll, type ReadFileOptions, type WriteFileOptions } from './files.js';
 import { type PiecewiseContent, writePieces } from './pieces.js';
 
 export type FileOrHandle = PathLike | FileHandle;
@@ -16,7 +16,7 @@ export function* readFile(
 ): Operation<Uint8Array | string> {
   if (!(path instanceof FileHandle)) return yield* readAll(fs, toPath(path), options);
   const { signal } = toOptions<ReadFileOptions>(options, fs.isEncoding);
-  yield* checkAborted(fs, signal);
+  yield* maybe(fs.checkAborted(signal));
   return (yield path.readFile(options)) as Uint8Array | string;
 }
 
@@ -51,6 +51,7 @@ export { cp } from './cp.js';
 export { opendir } from './dir.js';
 export { readdir } from './directories.js';
 export { copyFile, truncate } from './files.js';
-export { access, chmod, chown, lchown, lstat, lutimes, stat, statfs, utimes } from './metadata.js';
+export { lstat, stat, statfs } from './bigints.js';
+export { access, chmod, chown, lchown, lutimes, utimes } from './metadata.js';
 export { link, mkdir, mkdtemp, readlink, realpath, rename, rmdir, symlink, unlink } from './names.js';
 export { rm } from './rm.js';

@@ -1,10 +1,11 @@
 /** The promise face. */
 import type { Overlay } from '../overlay.js';
 import { type Mode, runAsync } from '../run.js';
-import { Context, type FaceOptions } from './context.js';
+import type { FaceOptions } from './context.js';
 import { faceOf, type Group } from './face.js';
 import * as pathFunctions from './path-functions.js';
 import type { PromisesFs } from './signatures.js';
+import { WaitingContext } from './waiting.js';
 
 /** Functions that return promises, over any layers: those of `group`, by default the ones by path. */
 export function promisesFs<G extends Group>(
@@ -14,13 +15,12 @@ export function promisesFs<G extends Group>(
 ): PromisesFs<G>;
 export function promisesFs(overlay: Overlay<Mode>, options?: FaceOptions): PromisesFs;
 export function promisesFs(overlay: Overlay<Mode>, options?: FaceOptions, group: Group = pathFunctions): object {
-  const fs = new Context(overlay, 'promises', options);
+  const fs = new WaitingContext(overlay, 'promises', options);
   return faceOf(
-    fs,
     group,
     '',
     (operation) =>
       (...args) =>
-        runAsync(operation(...args)),
+        runAsync(fs.call((call) => operation(call, ...args))),
   );
 }

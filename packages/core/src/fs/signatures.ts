@@ -13,7 +13,8 @@ import type { FileLike, ReadFileOptions } from './files.js';
 import type { GlobOptions } from './glob.js';
 import type { BigIntOption, StatOptions } from './metadata.js';
 import type { EncodingOption, MkdirOptions } from './names.js';
-import type { BigIntStatFs, BigIntStats, StatFs, Stats } from './stats.js';
+import type { BigIntStatFs, BigIntStats, StatFs } from './bigints.js';
+import type { Stats } from './stats.js';
 
 type Bytes = { encoding: 'buffer' } | 'buffer';
 type NoEncoding = { encoding?: null | undefined };

@@ -14,8 +14,9 @@ export function syncFs<G extends Group>(
 ): SyncFs<G>;
 export function syncFs(overlay: Overlay<'sync'>, options?: FaceOptions): SyncFs;
 export function syncFs(overlay: Overlay<'sync'>, options?: FaceOptions, group: Group = pathFunctions): object {
-  return faceOf(new Context(overlay, 'sync', options), group, 'Sync', (operation) => (...args) => {
-    const answer = runSync(operation(...args));
+  const fs = new Context(overlay, 'sync', options);
+  return faceOf(group, 'Sync', (operation) => (...args) => {
+    const answer = runSync(operation(fs, ...args));
     return typeof answer === 'object' && answer !== null ? counted(answer) : answer;
   });
 }

@@ -12,8 +12,8 @@ import {
   toPath,
 } from './arguments.js';
 import type { Context } from './context.js';
-import { throwIfAborted } from './files.js';
 import { spelled } from './names.js';
+import { throwIfAborted } from './waiting.js';
 import { existing, locate } from './walk.js';
 
 export interface WatchOptions {

@@ -1,0 +1,100 @@
+/** What can be had in bigints, too: stat, lstat, fstat, statfs, with `fs.BigIntStats` and `fs.StatFs`. */
+import type { Attributes, FileSystemStatistics } from '../attributes.js';
+import type { Operation } from '../run.js';
+import { type PathLike, toDescriptor, toPath } from './arguments.js';
+import type { Context } from './context.js';
+import { type BigIntOption, type Shown, statBy, type StatOptions } from './metadata.js';
+import { dateOf, Stats } from './stats.js';
+import { Typed } from './typed.js';
+import { existing } from './walk.js';
+
+const shown: Shown = (attributes, options) =>
+  options?.bigint === true ? new BigIntStats(attributes) : new Stats(attributes);
+
+export function stat(fs: Context, path: PathLike, options?: StatOptions): Operation<Stats | BigIntStats | undefined> {
+  return statBy(fs, path, options, 'stat', 'follow', shown);
+}
+
+export function lstat(fs: Context, path: PathLike, options?: StatOptions): Operation<Stats | BigIntStats | undefined> {
+  return statBy(fs, path, options, 'lstat', 'nofollow', shown);
+}
+
+export function* fstat(fs: Context, fd: number, options?: BigIntOption): Operation<Stats | BigIntStats> {
+  const { inode } = fs.descriptor(toDescriptor(fd), 'fstat');
+  return shown(yield* fs.overlay.getattr(inode), options);
+}
+
+export function* statfs(fs: Context, path: PathLike, options?: BigIntOption): Operation<StatFs | BigIntStatFs> {
+  yield* existing(fs, toPath(path), 'statfs');
+  const statistics = yield* fs.overlay.statfs();
+  return options?.bigint === true ? bigIntStatFs(statistics) : statFs(statistics);
+}
+
+/** The same in bigints, with times in nanoseconds too. */
+export class BigIntStats extends Typed {
+  readonly dev: bigint;
+  readonly mode: bigint;
+  readonly nlink: bigint;
+  readonly uid: bigint;
+  readonly gid: bigint;
+  readonly rdev: bigint;
+  readonly blksize: bigint;
+  readonly ino: bigint;
+  readonly size: bigint;
+  readonly blocks: bigint;
+  readonly atimeMs: bigint;
+  readonly mtimeMs: bigint;
+  readonly ctimeMs: bigint;
+  readonly birthtimeMs: bigint;
+  readonly atimeNs: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly birthtimeNs: bigint;
+  readonly atime: Date;
+  readonly mtime: Date;
+  readonly ctime: Date;
+  readonly birthtime: Date;
+
+  constructor(from: Attributes) {
+    super(from.mode);
+    this.dev = BigInt(from.dev);
+    this.mode = BigInt(from.mode);
+    this.nlink = BigInt(from.nlink);
+    this.uid = BigInt(from.uid);
+    this.gid = BigInt(from.gid);
+    this.rdev = BigInt(from.rdev);
+    this.blksize = BigInt(from.blksize);
+    this.ino = BigInt(from.ino);
+    this.size = BigInt(from.size);
+    this.blocks = BigInt(from.blocks);
+    const [atime, mtime, ctime] = (['atime', 'mtime', 'ctime'] as const).map(
+      (time) => BigInt(from[`${time}Sec`]) * 1_000_000_000n + BigInt(from[`${time}Nsec`]),
+    ) as [bigint, bigint, bigint];
+    this.atimeMs = atime / 1_000_000n;
+    this.mtimeMs = mtime / 1_000_000n;
+    this.ctimeMs = this.birthtimeMs = ctime / 1_000_000n;
+    this.atimeNs = atime;
+    this.mtimeNs = mtime;
+    this.ctimeNs = this.birthtimeNs = ctime;
+    this.atime = dateOf(Number(this.atimeMs));
+    this.mtime = dateOf(Number(this.mtimeMs));
+    this.ctime = dateOf(Number(this.ctimeMs));
+    this.birthtime = dateOf(Number(this.ctimeMs));
+  }
+}
+
+/** The type that a mount reports. */
+const FUSE_SUPER_MAGIC = 0x65735546;
+
+export type StatFs = Record<'type' | 'bsize' | 'blocks' | 'bfree' | 'bavail' | 'files' | 'ffree', number>;
+export type BigIntStatFs = Record<keyof StatFs, bigint>;
+
+function statFs(statistics: FileSystemStatistics): StatFs {
+  const { bsize, blocks, bfree, bavail, files, ffree } = statistics;
+  return { type: FUSE_SUPER_MAGIC, bsize, blocks, bfree, bavail, files, ffree };
+}
+
+function bigIntStatFs(statistics: FileSystemStatistics): BigIntStatFs {
+  const entries = Object.entries(statFs(statistics)).map(([name, value]) => [name, BigInt(value)]);
+  return Object.fromEntries(entries) as BigIntStatFs;
+}
