@@ -124,7 +124,7 @@ export function* fsync(
   stack: Stack,
   handle: OpenHandle,
   scope: 'data' | 'all',
-  sync: (file: UpperFile) => void | PromiseLike<void> = (file) => file.fsync(scope),
+  sync: (file: Pick<UpperFile, 'fd' | 'fsync'>) => void | PromiseLike<void> = (file) => file.fsync(scope),
 ): Operation<void> {
   yield* settle(stack, handle.inode);
   if (handle.writable !== undefined) {
@@ -135,7 +135,7 @@ export function* fsync(
   if (upper === undefined) return;
   const file = yield* wait(stack.writable().open(upper)); // for reading: its mode may forbid more
   try {
-    yield* wait(file.fsync(scope));
+    yield* wait(sync(file));
   } finally {
     yield* wait(file.close());
   }

@@ -161,11 +161,11 @@ export class Overlay<M extends Mode = Mode> {
     return this.#told(write(this.#stack, handle, buffer, position), 'change', handle.inode.dentry);
   }
 
-  /** `sync`: for a handle that may write, in place of the layer's own `fsync`. */
+  /** `sync`: in place of the layer's own `fsync`. */
   fsync(
     handle: OpenHandle,
     scope: 'data' | 'all',
-    sync?: (file: UpperFile) => void | PromiseLike<void>,
+    sync?: (file: Pick<UpperFile, 'fd' | 'fsync'>) => void | PromiseLike<void>,
   ): Operation<void> {
     return fsync(this.#stack, handle, scope, sync);
   }

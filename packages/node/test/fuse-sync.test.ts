@@ -1,5 +1,5 @@
 // fsync beside the serving thread: what goes there, how it is answered, and that a mount's files reach the disk by it.
-import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type OpenHandle, runSync } from '@ovl/core';
 import { describe, expect, test } from 'vitest';
@@ -24,11 +24,17 @@ describe('what is synced where', () => {
 
   test('a large file at once while it is synced again and again', () => {
     const s = syncs();
-    s.choose(handle, large, 0);
-    expect(s.choose(handle, large, 49)).toBe('at-once');
-    expect(s.choose(handle, large, 98)).toBe('at-once');
+    for (const now of [0, 49, 98]) {
+      expect(s.choose(handle, large, now)).toBe(now === 0 ? 'beside' : 'at-once');
+      s.began(handle, now);
+    }
     expect(s.choose(handle, large, 148)).toBe('beside');
     expect(s.choose({} as OpenHandle, large, 149)).toBe('beside');
+  });
+
+  test('a large file beside, however often it was asked for while its copy was not complete', () => {
+    const s = syncs();
+    for (const now of [0, 1, 2, 3]) expect(s.choose(handle, large, now)).toBe('beside');
   });
 
   test('everything beside for a second after one took long', () => {
@@ -87,6 +93,21 @@ describe('the request', () => {
     expect(task).toMatchObject({ scope: 'data', unique: [0xeeeeeeee, 0xeeeeeeee] });
     expect(statSync(`/proc/self/fd/${task?.fd}`).ino).toBe(statSync(join(dir, 'f')).ino);
     closeSync(task?.fd as number);
+  });
+
+  test('large, by somebody who may only read: handed over too', () => {
+    const tasks: SyncTask[] = [];
+    const { upper, dir } = freshUpper();
+    writeFileSync(join(dir, 'f'), Buffer.alloc(MIB));
+    const client = new Client({}, upper);
+    client.server.syncs = new SyncsBeside((task) => tasks.push(task));
+    const nodeid = Number(client.content(Opcode.lookup, 1, text('f')).readBigUInt64LE(0));
+    const fh = Number(client.content(Opcode.open, nodeid, words32(0, 0)).readBigUInt64LE(0));
+    expect(client.request(Opcode.fsync, nodeid, bytes(words64(fh), words32(0, 0))).content).toBeUndefined();
+    expect(tasks).toMatchObject([{ scope: 'all' }]);
+    closeSync(tasks[0]?.fd as number);
+    client.request(Opcode.release, nodeid, bytes(words64(fh), words32(0, 0), words64(0)));
+    runSync(client.overlay.close());
   });
 
   test('small, or without a descriptor: answered at once', () => {

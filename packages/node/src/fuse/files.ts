@@ -212,20 +212,22 @@ export const fsync: Handler = (server) => {
   const start = performance.now();
   if (syncs?.choose(handle, () => sizeOf(handle), start) === 'beside') {
     let begun = false;
-    const begin = (file: UpperFile): void => {
+    const begin = (file: Pick<UpperFile, 'fd' | 'fsync'>): void => {
       begun = syncs.begin(file, scope, wire);
       if (!begun) (file as UpperFile<'sync'>).fsync(scope);
     };
     runSync(overlay.fsync(handle, scope, begin));
+    syncs.began(handle, start);
     return begun ? NO_REPLY : 0;
   }
   runSync(overlay.fsync(handle, scope));
-  if (syncs !== undefined) tookSince(syncs, start);
+  if (syncs !== undefined) tookSince(syncs, handle, start);
   return 0;
 };
 
-function tookSince(syncs: SyncsBeside, start: number): void {
+function tookSince(syncs: SyncsBeside, handle: OpenHandle, start: number): void {
   const now = performance.now();
+  syncs.began(handle, start);
   syncs.took(now - start, now);
 }
 

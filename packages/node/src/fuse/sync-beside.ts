@@ -41,9 +41,13 @@ export class SyncsBeside {
   /** Where to sync the file now; `size` is asked for if it matters. */
   choose(handle: OpenHandle, size: () => number, now: number): 'at-once' | 'beside' {
     const recently = now - (this.#started.get(handle) ?? -Infinity) < RECENT_MS;
-    this.#started.set(handle, now);
     if (now < this.#besideUntil) return 'beside';
     return recently || size() < SMALL_BYTES ? 'at-once' : 'beside';
+  }
+
+  /** One has been begun, or done, that was not put off until a copy is complete: an attempt that was says nothing. */
+  began(handle: OpenHandle, now: number): void {
+    this.#started.set(handle, now);
   }
 
   /** How long one took that was done at once. */
@@ -52,7 +56,7 @@ export class SyncsBeside {
   }
 
   /** Has the file synced and the request on the wire answered. False, and nothing done, if the file has no descriptor. */
-  begin({ fd }: UpperFile, scope: SyncScope, wire: Wire): boolean {
+  begin({ fd }: Pick<UpperFile, 'fd'>, scope: SyncScope, wire: Wire): boolean {
     if (fd === undefined) return false;
     this.#post({ fd: duplicate(fd), scope, unique: [wire.u32(Header.unique), wire.u32(Header.unique + 1)] });
     return true;
