@@ -1,6 +1,7 @@
 // Copy-up after the answer, on a mount: whatever happens right after the first write, the upper has the old file or the whole
 // new one, and nobody takes it for complete before it is.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import {
   chmodSync,
   closeSync,
@@ -210,3 +211,36 @@ test('lazy_copy_up=all: attributes change at once, and are in the upper after th
     expect(statSync(at(`upper/tree/${i}`)).mode & 0o777).toBe(0o600);
   }
 });
+
+test.for(['data', 'all'])(
+  'lazy_copy_up=%s: what can never get its name is given up when the mount is gone',
+  {
+    timeout: deadline,
+  },
+  async (lazy) => {
+    const options = `lowerdir=${at('lower')},upperdir=${at('upper')},workdir=${at('work')},lazy_copy_up=${lazy}`;
+    const server = spawn(ovl[0], [ovl[1], 'mount', '-d', '-o', options, at('merged')], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    let said = '';
+    server.stderr.setEncoding('utf8').on('data', (text) => {
+      said += text;
+    });
+    const exited = once(server, 'exit');
+    try {
+      while (mountAt(at('merged')) === undefined && server.exitCode === null) await sleep(20);
+      rmSync(at('upper'), { recursive: true });
+      writeAt(at('merged/a'), 'new', 100);
+      // In the mount table, it is held: somebody may still put things right, or ask.
+      await sleep(1500);
+      const busy = await execute(['umount', at('merged')], { timeout: deadline });
+      expect(busy.stderr).toMatch(/busy/);
+      expect(readFileSync(at('merged/a')).equals(changed('a', 'new', 100))).toBe(true);
+      execFileSync('umount', ['-l', at('merged')]);
+      expect(await exited).toEqual([0, null]);
+      expect(said.match(/^ovl: changes of a are lost: .*$/gm)).toHaveLength(1);
+    } finally {
+      server.kill('SIGKILL');
+    }
+  },
+);

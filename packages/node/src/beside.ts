@@ -13,7 +13,10 @@ export type BesideTask =
   | { kind: 'copy'; slot: number; from: number; to: number; position: number; length: number }
   | { kind: 'order' | 'data' | 'all'; slot: number; to: number }
   /** Keep the mount from being unmounted unawares, or do so no more. */
-  | { kind: 'hold' | 'let-go'; slot: number };
+  | { kind: Hold; slot: number };
+
+/** "give-up": what the mount is held for cannot be done, so it is let go if it is unmounted already, lazily. */
+export type Hold = 'hold' | 'let-go' | 'give-up';
 
 /** Tasks under way at one time. */
 const SLOTS = 128;
@@ -73,8 +76,8 @@ export class BesideJob implements Job {
   }
 }
 
-/** The main thread's side: carries a task out. `hold` is for the task of that name and its end. */
-export function runBeside(memory: SharedArrayBuffer, task: BesideTask, hold: (how: 'hold' | 'let-go') => void): void {
+/** The main thread's side: carries a task out. `hold` is for the tasks of these names. */
+export function runBeside(memory: SharedArrayBuffer, task: BesideTask, hold: (how: Hold) => void): void {
   const words = new Int32Array(memory);
   const ended = (result: number): void => {
     Atomics.store(words, task.slot * 2 + 1, result);
@@ -99,10 +102,11 @@ const syncFileRange = bindAsync<(fd: number, at: number, length: number, flags: 
 const SYNC_FILE_RANGE_WRITE = 2;
 const SYNC_FILE_RANGE_WRITE_AND_WAIT = 7;
 
-async function carryOut(task: BesideTask, hold: (how: 'hold' | 'let-go') => void): Promise<number> {
+async function carryOut(task: BesideTask, hold: (how: Hold) => void): Promise<number> {
   switch (task.kind) {
     case 'hold':
     case 'let-go':
+    case 'give-up':
       hold(task.kind);
       return 0;
     case 'copy':

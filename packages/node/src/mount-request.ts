@@ -9,7 +9,6 @@ import {
   existsSync,
   mkdirSync,
   openSync,
-  readFileSync,
   realpathSync,
   rmdirSync,
   rmSync,
@@ -18,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { ExitCode, MountError } from './mount-error.js';
-import { type Mount, isOvl, mountAt, readMounts } from './mountinfo.js';
+import { type Mount, isOvl, mountAt, mountIdOf, readMounts } from './mountinfo.js';
 import type { LabelName, MountOptions, MountSettings, TransportName } from './options.js';
 import { inInitialUserNamespace, maySysAdmin, openFileLimit } from './processes.js';
 import type { AttachRequest, MountFlag } from './transport.js';
@@ -238,7 +237,7 @@ const O_PATH = 0o10000000;
 function placeOf(path: string, mounts: readonly Mount[]): Pick<Directory, 'mountId' | 'inner' | 'idmapped'> {
   const fd = openSync(path, O_PATH | constants.O_DIRECTORY);
   try {
-    const mountId = Number(/^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1]);
+    const mountId = mountIdOf(fd);
     const mount = mounts.find(({ id }) => id === mountId);
     const inner = mount === undefined ? undefined : join(mount.root, relative(mount.mountpoint, path));
     return { mountId, inner, idmapped: mount?.idmapped === true };

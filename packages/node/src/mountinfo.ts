@@ -55,6 +55,11 @@ export function readMounts(): Mount[] {
   return parseMountinfo(readFileSync('/proc/self/mountinfo', 'latin1'));
 }
 
+/** The mount that an open file lies on, as {@link Mount.id}; for O_PATH too. Asks nothing of the mount. */
+export function mountIdOf(fd: number): number {
+  return Number(/^mnt_id:\s*(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))?.[1]);
+}
+
 /** The mount that is seen at a path without symbolic links: the one that came last, where several are stacked. */
 export function mountAt(mounts: readonly Mount[], path: string): Mount | undefined {
   return mounts.findLast((mount) => mount.mountpoint === path);

@@ -12,7 +12,7 @@ import type { Inode, Real, Stack } from '../inode.js';
 import type { LayerNode } from '../layer.js';
 import { getattr } from '../lookup.js';
 import type { LazyCopyUp, PendingData } from '../options.js';
-import { PendingCopy, putTime, Unsettled } from './pending-copy.js';
+import { isForGood, PendingCopy, putTime, Unsettled } from './pending-copy.js';
 import { type Operation, wait } from '../run.js';
 
 export interface LazyOptions {
@@ -52,6 +52,8 @@ export class LazyCopyUps implements LazyCopyUp {
   /** Bytes that copies of changed files will take. */
   #promised = 0;
   #retryAt = 0;
+  /** The last copy of a changed file failed, and not for want of room. */
+  #isForGood = false;
 
   constructor(options: LazyOptions) {
     this.#options = options;
@@ -72,6 +74,13 @@ export class LazyCopyUps implements LazyCopyUp {
   /** Whether there is something to do, now. */
   get hasWork(): boolean {
     return this.isCopying || (this.#deferred.size > 0 && this.#retryAt <= Date.now());
+  }
+
+  /** Whether all that is left to do has just failed, and will fail again. */
+  get isHopeless(): boolean {
+    if (this.isEmpty || this.#ending.length > 0) return false;
+    for (const [inode, copy] of this.#pending) if (!inode.isNameless && !copy.isHopeless) return false;
+    return this.#deferred.size === 0 || (this.#isForGood && this.#retryAt > Date.now());
   }
 
   /** Since when the oldest change waits, as `Date.now` counts; undefined if none does. */
@@ -247,6 +256,7 @@ export class LazyCopyUps implements LazyCopyUp {
       if (!isFsError(error)) throw error;
       this.#options.log?.(`the copy of ${inode.dentry?.name ?? 'a file'} waits: ${error.message}`);
       this.#retryAt = Date.now() + RETRY_MS;
+      this.#isForGood = isForGood(error);
       const entry = this.#deferred.get(inode);
       if (entry === undefined) return;
       this.#deferred.delete(inode); // behind the others

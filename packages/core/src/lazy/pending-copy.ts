@@ -15,7 +15,24 @@ const CHUNK = 8 << 20;
 /** Milliseconds after which a copy that failed goes on by itself. */
 const REST_MS = 1000;
 
+/** Failures that may pass: somebody makes room. Any other is for good. */
+const PASSING: ReadonlySet<string> = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'ENOMEM',
+  'EMFILE',
+  'ENFILE',
+  'EAGAIN',
+  'EINTR',
+  'EBUSY',
+]);
+
 type Range = [start: number, end: number];
+
+/** Whether trying again is of no use. */
+export function isForGood(error: FsError): boolean {
+  return !PASSING.has(error.code);
+}
 
 /** Thrown by who must not wait; see copy-ups.ts. */
 export class Unsettled extends Error {}
@@ -44,6 +61,7 @@ export class PendingCopy implements PendingData {
   #isDurable = false;
   #failure: FsError | undefined;
   #restUntil = 0;
+  #isForGood = false;
 
   private constructor(
     inode: Inode,
@@ -105,9 +123,15 @@ export class PendingCopy implements PendingData {
     return Date.now() < this.#restUntil;
   }
 
+  /** Whether it failed lately, with what will not pass. */
+  get isHopeless(): boolean {
+    return this.#isForGood && this.isResting;
+  }
+
   /** Keeps a failure for {@link report}. */
   fail(error: FsError): void {
     this.#failure = error;
+    this.#isForGood = isForGood(error);
     this.#restUntil = Date.now() + REST_MS;
   }
 

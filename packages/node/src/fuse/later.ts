@@ -15,6 +15,8 @@ const OLD_MS = 1000;
 const LOOK_MS = 1;
 /** Milliseconds that the main thread gets to hold the mount: it may itself be waiting for an answer. */
 const HOLD_MS = 20;
+/** Milliseconds between attempts to give up. */
+const GIVE_UP_MS = 1000;
 
 export class Later {
   readonly #server: Server;
@@ -24,6 +26,7 @@ export class Later {
   #isQuiet = false;
   #isHeld = false;
   #holding: BesideJob | undefined;
+  #gaveUpAt = -Infinity;
 
   /** `answer` answers the request on the wire, or parks it again. */
   constructor(server: Server, answer: () => void) {
@@ -74,6 +77,17 @@ export class Later {
     if (lazy?.hasWork !== true) return;
     runSync(overlay.perform((stack) => lazy.work(stack)));
     this.guard();
+    if (this.#isHeld && lazy.isHopeless) this.#giveUp();
+  }
+
+  /** Nobody but the hold may keep the mount: without it that ends, and what could not be done is told and dropped (`drain`). */
+  #giveUp(): void {
+    const { beside } = this.#server;
+    const now = performance.now();
+    if (beside === undefined || now - this.#gaveUpAt < GIVE_UP_MS) return;
+    this.#gaveUpAt = now;
+    this.#holding?.poll(); // as above
+    this.#holding = beside.begin((slot) => ({ kind: 'give-up', slot }));
   }
 
   /** Keeps the request on the wire until it can be answered. */

@@ -5,7 +5,8 @@
 import { writeSync } from 'node:fs';
 import type { Worker } from 'node:worker_threads';
 import { isFsError } from '@ovl/core';
-import { besideMemory, runBeside } from '../beside.js';
+import { type Hold, besideMemory, runBeside } from '../beside.js';
+import { mountIdOf, readMounts } from '../mountinfo.js';
 import type { ThreadCommand, ThreadEvent } from '../serve.js';
 import { O_CLOEXEC, O_PATH, close, open, socketpair } from '../syscalls.js';
 import type { AttachRequest, Attachment, MountServer, ServeEvent, ServeRequest, Transport } from '../transport.js';
@@ -138,10 +139,11 @@ class ThreadServer implements MountServer {
   }
 
   /** While it is held, unmounting it says that it is in use: whoever reads the upper after an unmount finds it complete. */
-  hold(how: 'hold' | 'let-go'): void {
+  hold(how: Hold): void {
+    if (how === 'give-up' && (this.#held < 0 || isInTable(this.#held))) return;
     if (this.#held >= 0) close(this.#held);
     this.#held = -1;
-    if (how === 'let-go' || this.#mountpoint === undefined) return;
+    if (how !== 'hold' || this.#mountpoint === undefined) return;
     try {
       this.#held = open(this.#mountpoint, O_PATH | O_CLOEXEC); // which asks nothing of the mount
     } catch (error) {
@@ -177,4 +179,10 @@ class ThreadServer implements MountServer {
   kill(): boolean {
     return false; // only the end of the unmounted file system's last user ends it
   }
+}
+
+/** Whether the mount that a descriptor lies on is still in the mount table. Asks nothing of the mount. */
+function isInTable(fd: number): boolean {
+  const id = mountIdOf(fd);
+  return readMounts().some((mount) => mount.id === id);
 }
