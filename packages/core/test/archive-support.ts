@@ -1,0 +1,55 @@
+// What the tests of archives share: trees as archive entries, and reading a layer whole.
+import { isDirectory, isRegular, isSymlink, type Layer, type LayerNode, S_IFMT } from '@ovl/core';
+import { modeOf, type ObjectSpec, type TreeSpec } from '@ovl/core/testing';
+
+/** An object of a tree with its path, in the order in which an archive names them. */
+export function* objectsIn(
+  tree: TreeSpec,
+  below = '',
+): Generator<{ path: string; spec: Exclude<ObjectSpec, { type: 'whiteout' }>; mode: number }> {
+  for (const [name, spec] of Object.entries(tree)) {
+    if (spec.type === 'whiteout') throw new Error('an archive of the suites has no whiteouts');
+    yield { path: below + name, spec, mode: modeOf(spec) };
+    if (spec.type === 'directory') yield* objectsIn(spec.entries, `${below}${name}/`);
+  }
+}
+
+export interface Read {
+  type: number;
+  ino: number;
+  nlink: number;
+  size: number;
+  content?: string;
+  target?: string;
+}
+
+/** Everything in a layer; of large files the ends. Must not fail, except with what the layer throws. */
+export async function readAll(layer: Layer): Promise<Record<string, Read>> {
+  const found: Record<string, Read> = {};
+  const visit = async (node: LayerNode, path: string): Promise<void> => {
+    const { mode, ino, nlink, size } = await layer.getattr(node);
+    const read: Read = { type: (mode & S_IFMT) >>> 12, ino, nlink, size };
+    found[path] = read;
+    for (const name of await layer.listxattr(node)) await layer.getxattr(node, name);
+    if (isSymlink(mode)) read.target = await layer.readlink(node);
+    if (isRegular(mode)) {
+      const file = await layer.open(node);
+      const buffer = new Uint8Array(Math.min(size, 1 << 16));
+      const count = await file.read(buffer, 0);
+      read.content = new TextDecoder().decode(buffer.subarray(0, count));
+      if (size > 0) {
+        await file.read(new Uint8Array(10), size - 1);
+        const hole = await file.seek(0, 'hole');
+        if (!(hole >= 0 && hole <= size)) throw new TypeError(`a hole at ${hole} of ${size}`);
+      }
+      await file.close();
+    }
+    if (!isDirectory(mode)) return;
+    for (const { name } of await layer.readdir(node)) {
+      const entry = await layer.lookup(node, name);
+      await visit(entry?.node as LayerNode, path === '/' ? `/${name}` : `${path}/${name}`);
+    }
+  };
+  await visit(layer.root, '/');
+  return found;
+}
