@@ -242,6 +242,18 @@ export const rows = [
     left: ({ files, changedDirs }) => ({ ...pages(files), changed: changedDirs * perDir }),
   },
   {
+    id: 'chmod-later',
+    figures: [{ label: 'chmod -R with lazy_copy_up=all' }],
+    unit: 's',
+    runs: 5,
+    lower: 'tree',
+    changes: true,
+    options: { ovl: ',lazy_copy_up=all' },
+    work: ({ changedDirs }) => ['chmod', 'ROOT', changedDirs],
+    expect: ({ changedDirs }) => ({ files: changedDirs * perDir, bytes: 0 }),
+    left: ({ files, changedDirs }) => ({ ...pages(files), changed: changedDirs * perDir }),
+  },
+  {
     id: 'touch',
     figures: [
       { label: 'first byte into 1 GiB below', target: [atMost(0.05, kernel)] },

@@ -51,6 +51,8 @@ function* copyUpOne(stack: Stack, inode: Inode, wanted: number | 'metadata'): Op
   const upper = stack.writable();
   const { layer, node, index } = stack.real(inode);
   const attributes = { ...(yield* wait(layer.getattr(node))), ...inode.shown };
+  const xattrs = yield* wait(layer.listxattr(node));
+  if (!xattrs.includes(`${stack.prefix}metacopy`)) inode.whole = node;
   // One name of several becomes a new object, unless the index keeps them together.
   const brokenLink = !isDirectory(attributes.mode) && attributes.nlink > 1 && inode.union === undefined;
   const { uid, gid, rdev } = attributes;
@@ -64,7 +66,7 @@ function* copyUpOne(stack: Stack, inode: Inode, wanted: number | 'metadata'): Op
     const left = isRegular(attributes.mode)
       ? yield* copyData(stack, inode, staged.node, attributes, wanted)
       : undefined;
-    yield* copyXattrs(stack, { layer: index, node }, staged.node);
+    yield* copyXattrs(stack, { layer: index, node }, xattrs, staged.node);
     const origin = brokenLink ? undefined : yield* recordOrigin(stack, { layer: index, node }, staged.node);
     if (left?.mark !== undefined) yield* wait(upper.setxattr(staged.node, `${stack.prefix}metacopy`, left.mark));
     yield* restoreAttributes(upper, staged.node, attributes);
@@ -106,10 +108,10 @@ export function* linkStaged(
 
 /**
  * The mode while in staging, where nobody else looks: an unprivileged daemon may write and mark only what its mode lets the
- * owner write. The real one is set last.
+ * owner write, and a write takes set-id bits away. The real one is set last.
  */
 function stagingMode(mode: number): number {
-  if (isRegular(mode)) return S_IFREG | 0o600;
+  if (isRegular(mode)) return (mode & 0o7600) === 0o600 ? mode : S_IFREG | 0o600;
   return isDirectory(mode) ? S_IFDIR | 0o700 : mode;
 }
 
@@ -286,12 +288,12 @@ function* writeAll(file: UpperFile, bytes: Uint8Array, position: number): Operat
 }
 
 /**
- * Copies extended attributes except the overlay's own. One that the upper may not or cannot hold is left out, as the
- * kernel does, unless access depends on it: an ACL that is lost would grant what it denied.
+ * Copies extended attributes, those of the given names that are not the overlay's own. One that the upper may not or cannot
+ * hold is left out, as the kernel does, unless access depends on it: an ACL that is lost would grant what it denied.
  */
-export function* copyXattrs(stack: Stack, from: Real, to: LayerNode): Operation<void> {
+export function* copyXattrs(stack: Stack, from: Real, names: readonly string[], to: LayerNode): Operation<void> {
   const layer = stack.layer(from.layer);
-  for (const name of yield* wait(layer.listxattr(from.node))) {
+  for (const name of names) {
     if (isPrivateXattr(name, stack.prefix)) continue;
     const value = yield* wait(layer.getxattr(from.node, name));
     if (value === undefined) continue;

@@ -91,8 +91,8 @@ export interface InodeIndex {
 /** What copy-up leaves for later (lazy/). An inode for which something is left is pinned. */
 export interface LazyCopyUp {
   /**
-   * Remembers changes of the attributes of a file that is only in a lower layer, in {@link Inode.shown}. False where they have
-   * to be made now.
+   * Sees to changes of the attributes of a file that is only in a lower layer: remembers them in {@link Inode.shown}, or copies
+   * the file with them. False where they are still to be made.
    */
   defer(stack: Stack, inode: Inode, change: AttributeChange): Operation<boolean>;
   /** Begins to copy a file's data into a staged object. Undefined where it has to be copied now. */

@@ -233,7 +233,8 @@ function* clearWhiteouts(stack: Stack, dir: Inode, name: string, target: Inode):
   const { uid, gid } = attributes;
   const { node } = yield* wait(upper.stage({ mode: S_IFDIR | (attributes.mode & 0o7777), uid, gid }));
   function* dress(): Operation<void> {
-    yield* copyXattrs(stack, { layer: 0, node: target.upper as LayerNode }, node);
+    const names = yield* wait(upper.listxattr(target.upper as LayerNode));
+    yield* copyXattrs(stack, { layer: 0, node: target.upper as LayerNode }, names, node);
     yield* setOpaque(stack, node);
     yield* restoreAttributes(upper, node, attributes);
   }

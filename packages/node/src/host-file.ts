@@ -27,12 +27,15 @@ import {
 
 export class HostFile implements UpperFile<'sync'> {
   readonly fd: number;
+  /** The file system's device number, or 0 where nobody has looked. */
+  readonly dev: number;
   readonly order?: () => void;
   #open = true;
 
   /** `order` is its file system's, see `UpperFile.order`. */
-  constructor(fd: number, order: WriteOrder = 'none') {
+  constructor(fd: number, dev: number, order: WriteOrder = 'none') {
     this.fd = fd;
+    this.dev = dev;
     if (order === 'journal') this.order = () => writeBack(fd);
   }
 
@@ -83,19 +86,31 @@ const ENXIO = 6;
 /** "Not between these two files": the caller copies by hand. */
 const cannot = new Set([-18 /* EXDEV */, -22 /* EINVAL */, -25 /* ENOTTY */, -38 /* ENOSYS */, -95 /* EOPNOTSUPP */]);
 
-/** Shares the data of a whole file with an empty one, where the file system can (reflink). */
-export function clone(from: LayerFile<'sync'>, to: UpperFile<'sync'>): boolean {
-  return from.fd !== undefined && to.fd !== undefined && ioctlValue(to.fd, FICLONE, from.fd) === 0;
-}
+/** What FICLONE fails with where the two file systems cannot, whatever the files. */
+const never = new Set([-18 /* EXDEV */, -25 /* ENOTTY */, -38 /* ENOSYS */, -95 /* EOPNOTSUPP */]);
 
-/** Copies the first `length` bytes into the empty file `to` within the kernel, keeping holes. False if it cannot. */
-export function copyData(from: LayerFile<'sync'>, to: UpperFile<'sync'>, length: number): boolean {
-  if (from.fd === undefined || to.fd === undefined) return false;
-  if (clone(from, to)) {
+/** Copies whole files into the empty ones of one file system, within the kernel. */
+export class Copier {
+  /** Devices that no data can be shared with. */
+  readonly #unshared = new Set<number>();
+
+  /** Shares the data of a whole file with an empty one, where the file systems can (reflink). */
+  clone(from: LayerFile<'sync'>, to: UpperFile<'sync'>): boolean {
+    if (from.fd === undefined || to.fd === undefined) return false;
+    const dev = from instanceof HostFile ? from.dev : 0;
+    if (this.#unshared.has(dev)) return false;
+    const result = ioctlValue(to.fd, FICLONE, from.fd);
+    if (dev !== 0 && never.has(result)) this.#unshared.add(dev);
+    return result === 0;
+  }
+
+  /** Copies the first `length` bytes, keeping holes. False if it cannot. */
+  copy(from: LayerFile<'sync'>, to: UpperFile<'sync'>, length: number): boolean {
+    if (from.fd === undefined || to.fd === undefined) return false;
+    if (!this.clone(from, to)) return copyRanges(from.fd, to.fd, length);
     if (statxFd(to.fd).size !== length) ftruncate(to.fd, length);
     return true;
   }
-  return copyRanges(from.fd, to.fd, length);
 }
 
 /** See `UpperLayer.copyRange`. */
@@ -113,14 +128,13 @@ export function copyRange(
   throw errorOf(-copied, 'copy_file_range');
 }
 
+/** What is no longer than this has no hole that is worth keeping. */
+const BLOCK = 4096;
+
 function copyRanges(from: number, to: number, length: number): boolean {
-  let at = 0;
-  while (at < length) {
-    const start = lseekOrErrno(from, at, SEEK_DATA);
-    if (start === -ENXIO || start >= length) break; // a hole up to the end
-    if (start < 0) return false;
-    at = start;
-    const hole = lseekOrErrno(from, start, SEEK_HOLE);
+  // Most files have no holes: the first one found is their end.
+  let hole = length <= BLOCK ? length : lseekOrErrno(from, 0, SEEK_HOLE);
+  for (let at = 0; ; hole = lseekOrErrno(from, at, SEEK_HOLE)) {
     const end = Math.min(hole < 0 ? length : hole, length);
     while (at < end) {
       const copied = copyFileRangeOrErrno(from, at, to, at, end - at);
@@ -131,7 +145,12 @@ function copyRanges(from: number, to: number, length: number): boolean {
       if (copied === 0) throw new FsError('ESTALE', { syscall: 'copy_file_range' }); // it became shorter meanwhile
       at += copied;
     }
+    if (at >= length) return true;
+    const start = lseekOrErrno(from, at, SEEK_DATA);
+    if (start === -ENXIO || start >= length) break; // a hole up to the end
+    if (start < 0) return false;
+    at = start;
   }
-  if (at < length) ftruncate(to, length); // a hole at the end
+  ftruncate(to, length);
   return true;
 }

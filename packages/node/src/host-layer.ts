@@ -138,7 +138,7 @@ export class HostLayer implements Layer<'sync'> {
       close(fd);
       throw new FsError('ESTALE', { syscall: 'open', path: object.name });
     }
-    return new HostFile(fd);
+    return new HostFile(fd, object.dev);
   }
 
   getxattr(node: LayerNode, name: string): Uint8Array | undefined {

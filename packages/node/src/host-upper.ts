@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import {
+  ACL_ACCESS,
   ACL_DEFAULT,
   type AttributeChange,
   DT_DIR,
@@ -24,7 +25,7 @@ import {
 import type { Beside } from './beside.js';
 import { commitExchange, commitLink, commitRename, commitUnlink } from './host-commit.js';
 import { type Surroundings, arrivesAsAsked, isWhiteout, make, settle } from './host-create.js';
-import { HostFile, clone, copyData, copyRange } from './host-file.js';
+import { Copier, HostFile, copyRange } from './host-file.js';
 import { HostLayer } from './host-layer.js';
 import {
   type HostNode,
@@ -133,6 +134,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   readonly #workLock: GuardedDirectory;
   readonly #work: WorkDirectory;
   readonly #kept = new KeptDescriptors();
+  readonly #copier = new Copier();
   readonly #owners: 'required' | 'attempted';
   /** Whether files of any owner can be read and made: root's right in the first user namespace. */
   readonly #mayOwnAny: boolean = process.geteuid?.() === 0 && hasAllIds();
@@ -145,6 +147,8 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   #index: HostNode | undefined;
   /** The file made last, still open: whoever makes one mostly writes it next, and may no longer be allowed to (0444). */
   #fresh: { node: HostNode; fd: number } | undefined;
+  /** The file staged last, as long as nothing can have changed its mode. */
+  #staged: { node: HostNode; permissions: number } | undefined;
 
   constructor(
     upper: GuardedDirectory,
@@ -191,7 +195,9 @@ class HostUpper extends HostLayer implements HostUpperLayer {
       return { node, attributes: statxAt(work.fd, name) };
     }
     const fd = this.#makeIn(work.fd, name, object);
-    return this.#settled(work.fd, node, fd, object, arrivesAsAsked(object, this.#staging));
+    const found = this.#settled(work.fd, node, fd, object, arrivesAsAsked(object, this.#staging));
+    this.#staged = { node, permissions: found.attributes.mode & 0o7777 };
+    return found;
   }
 
   discard(node: LayerNode): void {
@@ -305,6 +311,8 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   setattr(node: LayerNode, change: AttributeChange): void {
     const object = hostNode(node);
     const { size, uid, gid, mode, atime, mtime } = change;
+    const isStill = mode !== undefined && this.#stillHas(object, mode & 0o7777) && (uid ?? gid) === undefined;
+    this.#staged = undefined;
     if (size !== undefined) this.#truncate(object, size);
     const at = locate(object);
     if (uid !== undefined || gid !== undefined) {
@@ -314,9 +322,15 @@ class HostUpper extends HostLayer implements HostUpperLayer {
         if (!this.#mayIgnore(error)) throw error;
       }
     }
-    if (mode !== undefined) fchmodat(at.fd, at.name, mode & 0o7777);
+    if (mode !== undefined && !isStill) fchmodat(at.fd, at.name, mode & 0o7777);
     if (atime !== undefined || mtime !== undefined) utimensat(at.fd, at.name, atime, mtime);
     forgetInherited(object);
+  }
+
+  /** Whether a staged object has a mode from its making. With a name it would be told again, for its ctime. */
+  #stillHas(node: HostNode, permissions: number): boolean {
+    const { parent } = node;
+    return this.#staged?.node === node && parent === this.#work.node && this.#staged.permissions === permissions;
   }
 
   #truncate(node: HostNode, size: number): void {
@@ -339,6 +353,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
 
   setxattr(node: LayerNode, name: string, value: Uint8Array, condition?: 'create' | 'replace'): void {
     if (name === CAPABILITY) hostNode(node).incapable = false;
+    if (name === ACL_ACCESS) this.#staged = undefined;
     const flags = condition === 'create' ? 1 : condition === 'replace' ? 2 : 0;
     this.#despiteMode(hostNode(node), () => {
       const at = locateByName(hostNode(node));
@@ -354,16 +369,16 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   }
 
   override open(node: LayerNode): HostFile {
-    return new HostFile(this.#openOwn(hostNode(node), O_RDONLY));
+    return new HostFile(this.#openOwn(hostNode(node), O_RDONLY), hostNode(node).dev);
   }
 
   openWritable(node: LayerNode): HostFile {
     if (this.#fresh?.node === node) {
       const { fd } = this.#fresh;
       this.#fresh = undefined;
-      return new HostFile(fd, this.#order);
+      return new HostFile(fd, hostNode(node).dev, this.#order);
     }
-    return new HostFile(this.#openOwn(hostNode(node), O_RDWR), this.#order);
+    return new HostFile(this.#openOwn(hostNode(node), O_RDWR), hostNode(node).dev, this.#order);
   }
 
   #openOwn(node: HostNode, access: number): number {
@@ -393,7 +408,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   }
 
   copyData(from: LayerFile<'sync'>, to: HostFile, length: number): boolean {
-    return copyData(from, to, length);
+    return this.#copier.copy(from, to, length);
   }
 
   copyRange(
@@ -407,7 +422,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   }
 
   copiesBeside(from: LayerFile<'sync'>, to: HostFile): boolean {
-    return this.#beside !== undefined && from.fd !== undefined && !clone(from, to);
+    return this.#beside !== undefined && from.fd !== undefined && !this.#copier.clone(from, to);
   }
 
   copyBeside(from: LayerFile<'sync'>, to: HostFile, position: number, length: number): Job {

@@ -90,12 +90,12 @@ export class LazyCopyUps implements LazyCopyUp {
 
   /** See {@link LazyCopyUp.defer}. */
   *defer(stack: Stack, inode: Inode, change: AttributeChange): Operation<boolean> {
-    if (this.#options.attributes !== 'later') return false;
     const { atime, mtime, uid, gid, mode, size } = change;
     const { dentry, upper } = inode;
     if (upper !== undefined || dentry === undefined || !isRegular(inode.type) || size !== undefined) return false;
-    if (atime === 'now' || mtime === 'now' || stack.revalidation !== undefined) return false;
-    if (Object.keys(change).length === 0) return false;
+    if (atime === 'now' || mtime === 'now' || Object.keys(change).length === 0) return false;
+    if (this.#options.attributes !== 'later') return yield* this.#withCopy(stack, inode, change);
+    if (stack.revalidation !== undefined) return false;
     if (stack.fsync === 'strict' || stack.upper?.promises === undefined) return false;
     const now = yield* getattr(stack, inode);
     const special = S_ISUID | S_ISGID;
@@ -124,6 +124,28 @@ export class LazyCopyUps implements LazyCopyUp {
       this.#promised += now.size;
     }
     return true;
+  }
+
+  /**
+   * Makes the copy with the change in it, so that no crash shows it without. Not another owner: to stage a file as somebody's is
+   * no change of its owner, which takes capabilities away.
+   */
+  *#withCopy(stack: Stack, inode: Inode, { uid, gid, mode, atime, mtime }: AttributeChange): Operation<boolean> {
+    if (uid !== undefined || gid !== undefined || inode.shown !== undefined) return false;
+    // A change that takes set-id bits along is not told as one of the mode.
+    const special = mode === undefined ? (yield* getattr(stack, inode)).mode & (S_ISUID | S_ISGID) : 0;
+    if (special !== 0) return false;
+    const wanted: Partial<Attributes> = {};
+    if (mode !== undefined) wanted.mode = inode.type | (mode & 0o7777);
+    putTime(wanted, 'atime', atime);
+    putTime(wanted, 'mtime', mtime);
+    inode.shown = wanted;
+    try {
+      yield* copyUp(stack, inode, 'metadata');
+      return true;
+    } finally {
+      if (inode.shown === wanted) inode.shown = undefined; // there is no copy
+    }
   }
 
   *#oldestFirst(stack: Stack): Operation<void> {
