@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { type Socket, connect } from 'node:net';
-import { daemonFile, socketKey, socketsOf } from './daemon-socket.js';
+import { daemonFile, hasSockets, socketKey, socketsOf } from './daemon-socket.js';
 import { MessageChannel } from './message-channel.js';
 import { ExitCode, MountError } from './mount-error.js';
 import type { DaemonCommand, DaemonReport } from './mount-host.js';
@@ -29,11 +29,14 @@ export class DaemonApproach {
   #started: StartedDaemon | undefined;
 
   constructor() {
-    this.#key = process.platform === 'linux' ? socketKey() : undefined;
-    this.#sockets = this.#key === undefined ? [] : socketsOf(this.#key);
+    const isLinux = process.platform === 'linux';
+    // Where nobody listens, whoever he is for, the daemon starts while the key is found out.
+    if (!isLinux || !hasSockets()) this.#started = new StartedDaemon();
+    this.#key = isLinux ? socketKey() : undefined;
+    this.#sockets = this.#started !== undefined || this.#key === undefined ? [] : socketsOf(this.#key);
     const [first] = this.#sockets;
-    if (first === undefined) this.#started = new StartedDaemon();
-    else this.#first = connectTo(first);
+    if (first !== undefined) this.#first = connectTo(first);
+    else this.#started ??= new StartedDaemon();
   }
 
   /** Resolves when the mount is live. Throws MountError; then nothing is mounted. */

@@ -81,6 +81,11 @@ function hash(text: string): string {
   return [a, b].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('');
 }
 
+/** Whether there is a daemon's socket at all. */
+export function hasSockets(): boolean {
+  return ownDirectories().some((directory) => readdirSync(directory).some((name) => SOCKET.test(name)));
+}
+
 /** The sockets of daemons for this process, the youngest first: an older one may have stopped answering. */
 export function socketsOf(key: string): string[] {
   const found: { path: string; since: number }[] = [];
