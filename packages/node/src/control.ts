@@ -2,13 +2,13 @@
  * The main thread of whoever serves a mount: starts what serves, mounts, keeps the record and the watchdog, answers
  * signals, and cleans up at the end, whatever brought it. It never waits for the server, nor looks at the mount.
  */
-import { randomBytes } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ExitCode, MountError } from './mount-error.js';
 import type { MountRequest } from './mount-request.js';
 import { mountAt, readMounts } from './mountinfo.js';
 import { startTime } from './processes.js';
+import { randomBytes } from './random.js';
 import { type MountRecord, readRecords, register, unregister, writeCounts } from './registry.js';
 import { type TemporaryUpper, makeTemporaryUpper, removeTemporaryUpper } from './temporary.js';
 import type { ServingThread } from './fuse/thread.js';

@@ -2,9 +2,9 @@
  * The option `uuid` (overlayfs.rst "UUID and fsid"): what handles say of the file system that they belong to, and the UUID that
  * an upper itself may have. The kernel shows that one in statfs; FUSE has no way to.
  */
-import { randomFillSync } from 'node:crypto';
 import { type UpperLayer, encodeName, isFsError } from '@ovl/core';
 import type { HostUpperLayer } from './host-upper.js';
+import { randomBytes } from './random.js';
 import type { DirectoryLayer } from './seen-layer.js';
 
 export function identifyUpper(
@@ -28,7 +28,7 @@ function persistUuid(use: 'auto' | 'on', upper: UpperLayer<'sync'>): void {
   const isUsed = upper.getxattr(root, `${prefix}impure`)?.[0] === encodeName('y')[0];
   if (use === 'auto' && isUsed) return;
   try {
-    upper.setxattr(root, `${prefix}uuid`, randomFillSync(new Uint8Array(16)));
+    upper.setxattr(root, `${prefix}uuid`, randomBytes(16));
   } catch (error) {
     if (!isFsError(error, 'EPERM', 'EOPNOTSUPP')) throw error;
   }

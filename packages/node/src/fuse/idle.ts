@@ -2,8 +2,6 @@
  * What the serving thread does when nobody asks it anything. V8 collects garbage only when more is allocated: after the
  * kernel has forgotten much, memory would stay taken for as long as a mount is idle.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 
 /** Milliseconds without a request that make an idle moment. */
 const QUIET_MS = 500;
@@ -41,8 +39,9 @@ export class Idle {
 let collectGarbage: (() => void) | undefined;
 
 export const idle: Idle = new Idle(() => {
-  setFlagsFromString('--expose-gc');
-  collectGarbage ??= runInNewContext('gc') as () => void;
+  // Loaded now: when a thread starts, somebody waits.
+  process.getBuiltinModule('node:v8').setFlagsFromString('--expose-gc');
+  collectGarbage ??= process.getBuiltinModule('node:vm').runInNewContext('gc') as () => void;
   collectGarbage();
   collectGarbage(); // now the pages that it emptied go back to the system
 });
