@@ -15,6 +15,8 @@ const needed = [
   { package: 'gcc', command: 'gcc' },
   { package: 'libc6-dev', file: '/usr/include/stdio.h' },
   { package: 'rsync', command: 'rsync' },
+  { package: 'zip', command: 'zip' },
+  { package: 'redis-server', command: 'redis-server' },
   { package: 'podman', command: 'podman' },
   { package: 'runc', command: 'runc' },
   { package: 'uidmap', command: 'newuidmap' },

@@ -5,6 +5,8 @@ import { type RandomAccess, readFully } from './source.js';
 
 /** What a file of an archive is read from. */
 export interface Content {
+  /** What has to be right before a file is opened. */
+  prepare?(): Operation<void>;
   /** Reads all that there is of `buffer`, which lies within the file. */
   read(buffer: Uint8Array, position: number): Operation<void>;
   /** `lseek`; `position` lies within the file. */

@@ -45,15 +45,19 @@ export class ArchiveLayer<M extends Mode = Mode> implements Layer<M> {
   open(node: LayerNode): Answer<M, LayerFile<M>> {
     const { attributes, content } = node as ArchiveNode;
     if (!isRegular(attributes.mode) || content === undefined) throw new FsError('EINVAL', { syscall: 'open' });
-    const file: LayerFile<M> = {
-      read: (buffer, position) => runEither<M, number>(read(content, attributes.size, buffer, position)),
+    return runEither<M, LayerFile<M>>(this.#open(content, attributes.size));
+  }
+
+  *#open(content: Content, size: number): Operation<LayerFile<M>> {
+    if (content.prepare !== undefined) yield* content.prepare();
+    return {
+      read: (buffer, position) => runEither<M, number>(read(content, size, buffer, position)),
       seek(position, whence) {
-        if (position < 0 || position >= attributes.size) throw new FsError('ENXIO', { syscall: 'lseek' });
+        if (position < 0 || position >= size) throw new FsError('ENXIO', { syscall: 'lseek' });
         return content.seek(position, whence) as Answer<M, number>;
       },
       close: () => undefined as Answer<M, void>,
     };
-    return file as Answer<M, LayerFile<M>>;
   }
 
   getxattr(node: LayerNode, name: string): Answer<M, Uint8Array | undefined> {
