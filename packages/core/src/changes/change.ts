@@ -4,6 +4,7 @@
  */
 import type { Attributes } from '../attributes.js';
 import type { OpenHandle } from '../file.js';
+import type { Entry } from '../overlay.js';
 import type { Mode, Operation } from '../run.js';
 import { readAll, type State, xattrsOf } from './state.js';
 
@@ -42,6 +43,8 @@ export interface Change {
   storedBytes: number;
   before?: Version;
   after?: Version;
+  /** The directory of `path` in the newer state; of what was in a deleted one, the nearest that is still there. */
+  directory: Version;
 }
 
 /**
@@ -62,6 +65,11 @@ export class Version<M extends Mode = Mode> {
     this.attributes = attributes;
   }
 
+  /** The object, with its attributes as they are now. */
+  entry(): Operation<Entry> {
+    return this.#state.find(this.path);
+  }
+
   /** All bytes of a regular file; the caller's to keep. */
   *content(): Operation<Uint8Array> {
     const { overlay } = this.#state;
@@ -75,17 +83,21 @@ export class Version<M extends Mode = Mode> {
 
   /** Opens a regular file for reading, to be read and released through {@link overlay}. */
   *open(): Operation<OpenHandle> {
-    const { inode } = yield* this.#state.find(this.path);
-    return yield* this.overlay.open(inode, { read: true, write: false, append: false, truncate: false });
+    return yield* this.overlay.open((yield* this.entry()).inode, {
+      read: true,
+      write: false,
+      append: false,
+      truncate: false,
+    });
   }
 
   /** The target of a symbolic link. */
   *target(): Operation<string> {
-    return yield* this.overlay.readlink((yield* this.#state.find(this.path)).inode);
+    return yield* this.overlay.readlink((yield* this.entry()).inode);
   }
 
   *xattrs(): Operation<Map<string, Uint8Array>> {
-    return yield* xattrsOf(this.overlay, (yield* this.#state.find(this.path)).inode);
+    return yield* xattrsOf(this.overlay, (yield* this.entry()).inode);
   }
 
   /** The state that it belongs to. */

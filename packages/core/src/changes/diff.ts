@@ -65,6 +65,8 @@ class Walk {
   readonly #firstOld = new Map<number, string>();
   /** Those whose names do not stand for what they stood for together. */
   readonly #relinked = new Set<string>();
+  /** The directory that is being walked. */
+  #directory!: Version;
 
   constructor(pair: Pair, moves: Moves, options: DiffOptions) {
     this.#pair = pair;
@@ -77,6 +79,7 @@ class Walk {
     const entry = { inode: now.root, attributes: yield* now.getattr(now.root) };
     const before = { inode: old.root, attributes: yield* old.getattr(old.root) };
     const differs = yield* this.#compare(entry, before);
+    this.#directory = new Version(this.#pair.newer, '/', entry.attributes);
     if (differs.length > 0) yield this.#change('metadata', '/', '/', entry, before, { differs });
   }
 
@@ -86,7 +89,10 @@ class Walk {
     newer.overlay.retain(now.inode);
     if (old !== undefined) older?.overlay.retain(old.inode);
     try {
+      const attributes = yield* newer.overlay.getattr(now.inode);
+      const directory = new Version(newer, now.path === '' ? '/' : now.path, attributes);
       for (const name of yield* this.#pair.candidates(now.inode, old?.inode)) {
+        this.#directory = directory;
         const entry = yield* newer.overlay.lookup(now.inode, name);
         const before = old && (yield* (older as State).overlay.lookup(old.inode, name));
         yield* this.#name(`${now.path}/${name}`, old && `${old.path}/${name}`, entry, before);
@@ -174,7 +180,7 @@ class Walk {
   /** Whether a directory is another one than that of its name before. */
   *#isAnew(now: Inode, old: Inode): Operation<boolean> {
     const { newer, older } = this.#pair;
-    const before = yield* this.#pair.identity(older as State, old);
+    const before = yield* this.#pair.shown(older as State, old);
     return before !== undefined && (yield* this.#pair.identity(newer, now)) !== before;
   }
 
@@ -245,6 +251,7 @@ class Walk {
       size: contentSize(now?.attributes),
       previousSize: contentSize(old?.attributes),
       storedBytes: isStored ? now.attributes.blocks * 512 : 0,
+      directory: this.#directory,
       ...more,
     };
     if (old !== undefined) change.before = new Version(older as State, oldPath as string, old.attributes);

@@ -35,9 +35,14 @@ export class State {
     return yield* State.of(yield* Overlay.open({ ...options, lower, xattrPrefix: stack.prefix }));
   }
 
+  /** The object at a path; undefined where there is none. */
+  lookup(path: string): Operation<Entry | undefined> {
+    return lookupPath(this.overlay, path);
+  }
+
   /** The object at a path. Throws ENOENT. */
   *find(path: string): Operation<Entry> {
-    const entry = yield* lookupPath(this.overlay, path);
+    const entry = yield* this.lookup(path);
     if (entry === undefined) throw new FsError('ENOENT', { syscall: 'lookup', path });
     return entry;
   }
@@ -54,7 +59,7 @@ function* stateOf(stack: Stack, overlay: Overlay): Operation<State> {
 }
 
 /** The object at a path, symbolic links not followed; undefined where there is none. */
-function* lookupPath(overlay: Overlay, path: string): Operation<Entry | undefined> {
+export function* lookupPath(overlay: Overlay, path: string): Operation<Entry | undefined> {
   let entry: Entry = { inode: overlay.root, attributes: yield* overlay.getattr(overlay.root) };
   for (const name of path.split('/')) {
     if (name === '') continue;
@@ -108,17 +113,22 @@ export class Pair {
     return a.layer === b.layer && (yield* sameNode(a, b));
   }
 
-  /**
-   * What tells a directory or a file that was copied up or moved from a new one: the object of the common layers that it
-   * shows or comes from.
-   */
-  *identity(state: State, inode: Inode): Operation<string | undefined> {
+  /** The object of the common layers that one shows, or merges, if any. */
+  *shown(state: State, inode: Inode): Operation<string | undefined> {
     const { stack } = state;
     const top = stack.real(inode);
     const below = inode.lower.find(({ layer }) => this.isShared(state, layer));
     const known = this.isShared(state, top.index) ? { layer: top.index, node: top.node } : below;
-    if (known !== undefined) return key(yield* wait(stack.layer(known.layer).getattr(known.node)));
-    const recorded = yield* wait(top.layer.getxattr(top.node, `${stack.prefix}origin`));
+    return known && key(yield* wait(stack.layer(known.layer).getattr(known.node)));
+  }
+
+  /** What tells an object that was copied up or moved from a new one: the one that it shows, or else was made from. */
+  *identity(state: State, inode: Inode): Operation<string | undefined> {
+    const known = yield* this.shown(state, inode);
+    if (known !== undefined) return known;
+    const { stack } = state;
+    const { layer, node } = stack.real(inode);
+    const recorded = yield* wait(layer.getxattr(node, `${stack.prefix}origin`));
     const origin = recorded === undefined ? undefined : yield* resolveOrigin(stack, recorded);
     return origin && key(origin);
   }
