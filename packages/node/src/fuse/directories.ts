@@ -32,16 +32,20 @@ export const readdirplus: Handler = (server) => listEntries(server, 'entries');
 
 /** Fills the reply with as many entries as fit, from the offset on; an empty reply is the end. */
 function listEntries(server: Server, kind: 'names' | 'entries'): number {
-  const { wire, listings, inode: dir } = server;
+  const { wire, listings, staleAttributes, inode: dir } = server;
   const offset = wire.u64(ARGUMENT + 2);
   const size = wire.u32(ARGUMENT + 4);
+  if (offset === 0) staleAttributes?.begun(dir);
   const readAhead = kind === 'entries' ? server.readAhead : undefined;
   const ready = readAhead?.take(dir, offset, size);
   const filling = ready ?? new Filling(server, kind, dir, offset, size, REPLY_BYTES);
   filling.fill(Infinity);
   const { length } = filling;
   if (ready !== undefined) wire.output.copyWithin(REPLY_BYTES, SPARE_AT, SPARE_AT + length);
-  if (length === 0) listings.end(dir);
+  if (length === 0) {
+    listings.end(dir);
+    staleAttributes?.ended(dir);
+  }
   readAhead?.asked(filling, offset, size);
   return length;
 }

@@ -11,6 +11,8 @@ import type { Server } from './server.js';
 const QUIET_MS = 10;
 /** Milliseconds after which one of these is made after each request. */
 const OLD_MS = 1000;
+/** Milliseconds without a request after which a walk through the tree is over. */
+const WALKED_MS = 2;
 /** Milliseconds between looks at what is being done beside. */
 const LOOK_MS = 1;
 /** Milliseconds that the main thread gets to hold the mount: it may itself be waiting for an answer. */
@@ -36,13 +38,15 @@ export class Later {
 
   /** Whether there is nothing to do but to wait for a request. */
   get isIdle(): boolean {
-    return this.#parked.length === 0 && this.#server.lazy?.hasWork !== true;
+    const { lazy, staleAttributes } = this.#server;
+    return this.#parked.length === 0 && lazy?.hasWork !== true && staleAttributes?.isPending !== true;
   }
 
   /** How long to wait for a request before {@link work}, in milliseconds. */
   get patience(): number {
     if (this.#server.lazy?.isCopying === true) return LOOK_MS;
-    return this.#isQuiet || this.#parked.length > 0 ? 0 : QUIET_MS;
+    if (this.#isQuiet || this.#parked.length > 0) return 0;
+    return this.#server.staleAttributes?.isPending === true ? WALKED_MS : QUIET_MS;
   }
 
   /** Before a reply: while the upper lacks what was answered, the mount is held; after it, no longer than that. */
@@ -57,6 +61,8 @@ export class Later {
 
   /** No request came for as long as there was patience. */
   work(): void {
+    const { staleAttributes } = this.#server;
+    if (staleAttributes?.isPending === true) return staleAttributes.refresh();
     this.#isQuiet = true;
     this.#workOnce();
     this.#retry();

@@ -71,6 +71,11 @@ export const STATFS_BYTES = 80;
 export const DIRENT_BYTES = 24;
 export const WRITE_DATA_BYTES = 80;
 
+/** `fuse_out_header.error` of a message that answers no request. */
+export const NotifyCode = { invalInode: 2 } as const;
+/** With the header. */
+export const NOTIFY_INVAL_INODE_BYTES = 40;
+
 /** INIT flags that we know a use for. */
 export const Init = {
   asyncRead: 1 << 0,

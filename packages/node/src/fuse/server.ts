@@ -12,6 +12,7 @@ import { Listings } from './listings.js';
 import type { Passthrough } from './passthrough.js';
 import { REPLY } from './protocol.js';
 import type { SplicedReads } from './spliced-reads.js';
+import type { StaleAttributes } from './stale-attributes.js';
 import type { SyncsBeside } from './sync-beside.js';
 import { HandleTable, NodeTable } from './tables.js';
 import { VolatileSync } from './volatile-sync.js';
@@ -65,6 +66,8 @@ export class Server {
   syncs: SyncsBeside | undefined;
   /** Where replies go to the kernel's own device. */
   splicedReads: SplicedReads | undefined;
+  /** Where the kernel keeps listings. */
+  staleAttributes: StaleAttributes | undefined;
   /** Where the kernel can do without us for file data. */
   passthrough: Passthrough | undefined;
   /** Whether SETXATTR has come to carry flags of its own (FUSE_SETXATTR_EXT), and is 8 bytes longer. */

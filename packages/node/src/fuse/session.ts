@@ -27,6 +27,7 @@ import { Passthrough } from './passthrough.js';
 import type { RequestCounts } from './request-counts.js';
 import { NO_REPLY, type Server } from './server.js';
 import { SplicedReads } from './spliced-reads.js';
+import { StaleAttributes } from './stale-attributes.js';
 
 /** What we ask of the kernel, if it offers it. Not asked for: the locks (they stay in the kernel), and the writeback cache. */
 const WANTED =
@@ -147,7 +148,8 @@ function negotiate(fd: number, server: Server): boolean {
   }
   // O_TRUNC comes with OPEN, or by itself.
   const opening = server.nodes.files === undefined ? Init.atomicOTrunc : Init.noOpenSupport;
-  const opendir = mayDoWithoutOpendir(server) ? Init.noOpendirSupport : 0;
+  const opendir = mayKeepListings(server) ? Init.noOpendirSupport : 0;
+  if (mayKeepListings(server)) server.staleAttributes = new StaleAttributes(fd);
   const flags = offered & (wanted | exported | opening | opendir);
   out[REPLY + 3] = flags;
   server.opendir = (flags & Init.noOpendirSupport) !== 0 ? 'unsupported' : 'answered';
@@ -171,7 +173,7 @@ function negotiate(fd: number, server: Server): boolean {
  * A kernel that sends no OPENDIR keeps what it read of a directory, and shows it to whoever may read the directory: not where
  * layers change from outside, and not where it is ours to say who is served.
  */
-function mayDoWithoutOpendir({ overlay, options }: Server): boolean {
+function mayKeepListings({ overlay, options }: Server): boolean {
   return !overlay.revalidates && options.owner === undefined;
 }
 
