@@ -1,6 +1,7 @@
 // The faces over layers that answer later, in a random order: calls at the same time lose nothing and fail with nothing odd.
-import { type Layer, memoryLayer, overlay, type Overlay, promisesFs, type UpperLayer } from '@ovl/core';
-import { allFunctions, createFs, syncFs } from '@ovl/core/fs';
+import { type Layer, memoryLayer, overlay, type Overlay, promisesFs, syncFs, type UpperLayer } from '@ovl/core';
+import { allFunctions, createFs, syncFs as syncFsOf } from '@ovl/core/fs';
+import * as functions from '@ovl/core/functions';
 import { asyncLayer, Scheduler } from '@ovl/core/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -66,7 +67,7 @@ describe('faces of @ovl/core', () => {
     });
 
   it('are made of what they are given', () => {
-    const fs = syncFs(open(), {}, { readdir: allFunctions.readdir });
+    const fs = syncFsOf(open(), {}, { readdir: functions.readdir });
     expect(Object.keys(fs)).toEqual(['readdirSync']);
     expect(fs.readdirSync('/src/lib')).toEqual(['c.js']);
   });
@@ -97,7 +98,7 @@ describe('faces of @ovl/core', () => {
     expect(() => statSync('/src', { bigint: true })).toThrow(
       expect.objectContaining({ code: 'ERR_INVALID_ARG_VALUE' }) as Error,
     );
-    const { statSync: big } = syncFs(open(), {}, { stat: allFunctions.stat });
+    const { statSync: big } = syncFsOf(open(), {}, { stat: functions.stat });
     expect(big('/src', { bigint: true }).size).toBe(0n);
     expect(big('/src').isDirectory() && statSync('/src').isDirectory()).toBe(true);
   });
@@ -110,6 +111,10 @@ describe('faces of @ovl/core', () => {
     for (const word of ['', 'rx', 'ws', 'x', '+', 'rw', 'r++', 'toString'])
       expect(() => fs.openSync('/f0', word)).toThrow(TypeError);
     expect(fs.readdirSync('/').length).toBe(1 + made.length);
+  });
+
+  it('have each function by itself, too', () => {
+    expect({ ...functions }).toEqual({ ...allFunctions });
   });
 
   it('find by pattern', () => {

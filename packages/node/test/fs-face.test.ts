@@ -45,7 +45,7 @@ test('the core faces are what node:fs is, by their types', async () => {
   expect([sync.existsSync('/a.txt'), all.existsSync('/nope')]).toEqual([true, false]);
   await expect(promises.access('/a.txt')).resolves.toBe(undefined);
   // @ts-expect-error: a face that does not wait takes no overlay whose layers may have to
-  expect(() => core.syncFs(open() as Overlay<'async'>)).not.toThrow();
+  expect(() => core.syncFs(open() as Overlay<'async'>, {}, core.pathFunctions)).not.toThrow();
 });
 
 describe('createFs of @ovl/node', () => {

@@ -5,19 +5,17 @@ import { isArgumentError } from './argument-error.js';
 import { toFunction } from './arguments.js';
 import type { Context, FaceOptions } from './context.js';
 import { type FaceFunction, faceOf, type Group } from './face.js';
-import * as pathFunctions from './path-functions.js';
 import { plainCodec } from './text.js';
 import { defer, WaitingContext } from './waiting.js';
 import type { CallbackFs } from './signatures.js';
 
-/** Functions that call back with an error or null, and their answer: those of `group`, by default the ones by path. */
+/** Functions that call back with an error or null, and their answer: those of `group`. */
 export function callbackFs<G extends Group>(
   overlay: Overlay<Mode>,
   options: FaceOptions | undefined,
   group: G,
 ): CallbackFs<G>;
-export function callbackFs(overlay: Overlay<Mode>, options?: FaceOptions): CallbackFs;
-export function callbackFs(overlay: Overlay<Mode>, options?: FaceOptions, group: Group = pathFunctions): object {
+export function callbackFs(overlay: Overlay<Mode>, options: FaceOptions | undefined, group: Group): object {
   const fs = new WaitingContext(overlay, 'callback', options);
   return faceOf(group, '', (operation, name) => (...args) => {
     const arity = operation.length - 1;

@@ -33,7 +33,7 @@ export interface StatOptions extends BigIntOption {
 export type Shown = (attributes: Attributes, options: BigIntOption | undefined) => Stats | BigIntStats;
 
 const numbers: Shown = (attributes, options) => {
-  if (options?.bigint === true) throw wrongValue('options.bigint', true, 'needs the functions of @ovl/core/fs');
+  if (options?.bigint === true) throw wrongValue('options.bigint', true, 'needs the stat of @ovl/core/functions');
   return new Stats(attributes);
 };
 

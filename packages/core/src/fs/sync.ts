@@ -3,17 +3,15 @@ import type { Overlay } from '../overlay.js';
 import { runSync } from '../run.js';
 import { Context, type FaceOptions } from './context.js';
 import { faceOf, type Group } from './face.js';
-import * as pathFunctions from './path-functions.js';
 import type { SyncFs } from './signatures.js';
 
-/** Functions ending in `Sync`: those of `group`, by default the ones by path that most programs need. */
+/** Functions ending in `Sync`: those of `group`. */
 export function syncFs<G extends Group>(
   overlay: Overlay<'sync'>,
   options: FaceOptions | undefined,
   group: G,
 ): SyncFs<G>;
-export function syncFs(overlay: Overlay<'sync'>, options?: FaceOptions): SyncFs;
-export function syncFs(overlay: Overlay<'sync'>, options?: FaceOptions, group: Group = pathFunctions): object {
+export function syncFs(overlay: Overlay<'sync'>, options: FaceOptions | undefined, group: Group): object {
   const fs = new Context(overlay, 'sync', options);
   return faceOf(group, 'Sync', (operation) => (...args) => {
     const answer = runSync(operation(fs, ...args));
