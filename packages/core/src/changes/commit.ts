@@ -1,0 +1,145 @@
+/**
+ * The content of an upper as a layer of its own, as it is now: to be stacked over the same layers, where the view is the
+ * same. A copy of the raw tree, marks included, so that the cost follows the number of changes.
+ */
+import { type Attributes, isDirectory, isRegular, isSymlink, S_IFDIR, S_IFMT, S_IFREG } from '../attributes.js';
+import { FsError, isFsError } from '../errors.js';
+import type { XattrPrefix } from '../format.js';
+import type { Layer, LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from '../layer.js';
+import { MemoryLayer } from '../memory.js';
+import type { Overlay } from '../overlay.js';
+import { type Mode, type Operation, wait } from '../run.js';
+import { timesOf } from './staging.js';
+import { State } from './state.js';
+
+const BUFFER_SIZE = 1 << 20;
+/** What an upper knows of itself and of where its objects came from: true of that upper only. */
+const OWN: readonly string[] = ['origin', 'impure', 'nlink', 'uuid', 'upper'];
+
+/**
+ * Copies the upper of `merged` into `into`, which has to be empty (default: a new memory layer), and returns it as a layer to
+ * be read. Later writes to the overlay do not reach it. Nothing is locked: nobody may write meanwhile. Throws EINVAL without
+ * an upper or where attributes are kept under another prefix, ENOTEMPTY, EOPNOTSUPP for an upper with an inode index in
+ * use, whose files have names that only the layers below hold.
+ */
+export function commit(merged: Overlay): Operation<Layer<'sync'>>;
+export function commit<M extends Mode>(merged: Overlay, into: UpperLayer<M>): Operation<Layer<M>>;
+export function* commit(merged: Overlay, into?: UpperLayer): Operation<Layer> {
+  const { stack } = yield* State.of(merged);
+  const { upper } = stack;
+  if (upper === undefined) throw new FsError('EINVAL', { syscall: 'commit' });
+  if (stack.index !== undefined && upper.openIndex !== undefined) {
+    const index = yield* wait(upper.openIndex());
+    if ((yield* wait(upper.readdir(index))).length > 0) throw new FsError('EOPNOTSUPP', { syscall: 'commit' });
+  }
+  const target: UpperLayer = into ?? (new MemoryLayer({ xattrPrefix: upper.xattrPrefix }) as UpperLayer);
+  if (target.xattrPrefix !== upper.xattrPrefix) throw new FsError('EINVAL', { syscall: 'commit' });
+  if ((yield* wait(target.readdir(target.root))).length > 0) throw new FsError('ENOTEMPTY', { syscall: 'commit' });
+  const copy = new Copy(upper, target, upper.xattrPrefix);
+  yield* copy.entries(upper.root, target.root);
+  yield* copy.dress(upper.root, target.root, yield* wait(upper.getattr(upper.root)));
+  return target;
+}
+
+class Copy {
+  readonly #from: UpperLayer;
+  readonly #to: UpperLayer;
+  readonly #prefix: XattrPrefix;
+  /** Objects with several names. */
+  readonly #made = new Map<string, LayerNode>();
+
+  constructor(from: UpperLayer, to: UpperLayer, prefix: XattrPrefix) {
+    this.#from = from;
+    this.#to = to;
+    this.#prefix = prefix;
+  }
+
+  *entries(from: LayerNode, to: LayerNode): Operation<void> {
+    for (const { name } of yield* wait(this.#from.readdir(from))) {
+      const found = yield* wait(this.#from.lookup(from, name));
+      if (found === undefined) continue;
+      const { node, attributes } = found;
+      const key = `${attributes.dev}:${attributes.ino}`;
+      const first = this.#made.get(key);
+      if (first !== undefined) {
+        yield* wait(this.#to.commit({ kind: 'link', node: first, to: { dir: to, name }, over: 'nothing' }));
+        continue;
+      }
+      const made = yield* wait(this.#to.create({ dir: to, name }, yield* this.#object(node, attributes)));
+      if (!isDirectory(attributes.mode) && attributes.nlink > 1) this.#made.set(key, made.node);
+      if (isDirectory(attributes.mode)) yield* this.entries(node, made.node);
+      else if (isRegular(attributes.mode)) yield* this.#data(node, made.node, attributes.size);
+      yield* this.dress(node, made.node, attributes);
+    }
+  }
+
+  *#object(node: LayerNode, { mode, uid, gid, rdev }: Attributes): Operation<NewObject> {
+    const object = {
+      mode: isRegular(mode) ? S_IFREG | 0o600 : isDirectory(mode) ? S_IFDIR | 0o700 : mode,
+      uid,
+      gid,
+      rdev,
+    };
+    return isSymlink(mode) ? { ...object, target: yield* wait(this.#from.readlink(node)) } : object;
+  }
+
+  /** Attributes after data, which clears some; times last, and those of a directory after its entries. */
+  *dress(from: LayerNode, to: LayerNode, attributes: Attributes): Operation<void> {
+    for (const name of yield* wait(this.#from.listxattr(from))) {
+      if (OWN.some((own) => name === this.#prefix + own)) continue;
+      const value = yield* wait(this.#from.getxattr(from, name));
+      if (value !== undefined) yield* wait(this.#to.setxattr(to, name, value));
+    }
+    const { mode, uid, gid } = attributes;
+    const change = { uid, gid, ...timesOf(attributes) };
+    yield* wait(this.#to.setattr(to, isSymlink(mode) ? change : { ...change, mode: mode & ~S_IFMT }));
+  }
+
+  *#data(from: LayerNode, to: LayerNode, size: number): Operation<void> {
+    const isBelow = (yield* wait(this.#from.getxattr(from, `${this.#prefix}metacopy`))) !== undefined;
+    if (size > 0 && !isBelow) yield* this.#bytes(from, to, size);
+    yield* wait(this.#to.setattr(to, { size })); // a hole at the end, or all of it
+  }
+
+  *#bytes(from: LayerNode, to: LayerNode, size: number): Operation<void> {
+    const source = yield* wait(this.#from.open(from));
+    try {
+      const target = yield* wait(this.#to.openWritable(to));
+      try {
+        const copied = this.#to.copyData !== undefined && (yield* wait(this.#to.copyData(source, target, size)));
+        if (!copied) yield* copySegments(source, target, size);
+      } finally {
+        yield* wait(target.close());
+      }
+    } finally {
+      yield* wait(source.close());
+    }
+  }
+}
+
+function* copySegments(from: LayerFile, to: UpperFile, size: number): Operation<void> {
+  const buffer = new Uint8Array(Math.min(BUFFER_SIZE, size));
+  for (let at = 0; at < size; ) {
+    const start = yield* seekOrEnd(from, at, 'data', size);
+    const end = start < size ? yield* seekOrEnd(from, start, 'hole', size) : size;
+    for (at = start; at < end; ) {
+      const length = yield* wait(from.read(buffer.subarray(0, Math.min(buffer.length, end - at)), at));
+      if (length === 0) throw new FsError('ESTALE', { syscall: 'commit' }); // it became shorter meanwhile
+      for (let done = 0; done < length; ) {
+        const written = yield* wait(to.write(buffer.subarray(done, length), at + done));
+        if (written === 0) throw new FsError('ENOSPC', { syscall: 'write' });
+        done += written;
+      }
+      at += length;
+    }
+  }
+}
+
+function* seekOrEnd(file: LayerFile, position: number, whence: 'data' | 'hole', end: number): Operation<number> {
+  try {
+    return Math.min(yield* wait(file.seek(position, whence)), end);
+  } catch (error) {
+    if (isFsError(error, 'ENXIO')) return end;
+    throw error;
+  }
+}
