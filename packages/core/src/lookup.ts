@@ -48,7 +48,7 @@ export function* lookup(stack: Stack, dir: Inode, name: string): Operation<Entry
     }
     if (entry === undefined && !reread) {
       reread = true; // an xattr whiteout; or the layer changed behind our back, and another may have the name
-      stack.forgetNames(dir);
+      yield* list(stack, dir);
       continue;
     }
     if (entry === undefined) listing.delete(name);
@@ -65,7 +65,7 @@ function* attributesOrLoss(stack: Stack, inode: Inode, dir: Inode, name: string)
     if (!isFsError(error, 'ENOENT', 'ESTALE')) throw error;
     if (dir.children?.get(name) === inode) {
       stack.lose(inode, dir, name);
-      stack.forgetNames(dir);
+      yield* list(stack, dir);
     }
     return undefined;
   }
@@ -96,7 +96,10 @@ function present(inode: Inode, attributes: Attributes): Attributes {
   return attributes;
 }
 
-/** Reads and merges the names of a directory. */
+/**
+ * Reads and merges the names of a directory. Those that are known stay until then: who changes the directory meanwhile has to
+ * know what the layers below show.
+ */
 export function* list(stack: Stack, dir: Inode): Operation<Map<string, Listed>> {
   for (;;) {
     const { version } = dir;

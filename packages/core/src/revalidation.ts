@@ -44,14 +44,23 @@ export class Revalidation {
     const last = this.#checked.get(dir);
     if (last?.moment === this.#moment) return;
     const stamps = yield* stampsOf(stack, dir);
-    const known = dir.listing;
+    const known = last === undefined ? undefined : dir.listing;
     const unchanged =
       last !== undefined &&
       known !== undefined &&
       stamps.length === last.stamps.length &&
       stamps.every((stamp, i) => isSame(stamp, last.stamps[i] as Stamp, last.version === dir.version));
-    if (!unchanged) yield* reread(stack, dir, known);
+    if (!unchanged) yield* this.#reread(stack, dir, known);
     this.#checked.set(dir, { moment: this.#moment, version: dir.version, stamps });
+  }
+
+  *#reread(stack: Stack, dir: Inode, known: Map<string, Listed> | undefined): Operation<void> {
+    const listing = yield* list(stack, dir);
+    for (const [name, child] of dir.children ?? []) {
+      const listed = listing.get(name);
+      if (isSameEntry(stack, known?.get(name), listed)) continue;
+      if ((yield* replace(stack, dir, name, child, listed)) === 'other layers') this.#checked.delete(child);
+    }
   }
 }
 
@@ -88,15 +97,6 @@ function isSame(now: Stamp, then: Stamp, still: boolean): boolean {
   return now.layer === 0 && !still ? true : now.state === then.state && (now.layer === 0 || !then.recent);
 }
 
-function* reread(stack: Stack, dir: Inode, known: Map<string, Listed> | undefined): Operation<void> {
-  stack.forgetNames(dir);
-  const listing = yield* list(stack, dir);
-  for (const [name, child] of dir.children ?? []) {
-    const listed = listing.get(name);
-    if (!isSameEntry(stack, known?.get(name), listed)) yield* replace(stack, dir, name, child, listed);
-  }
-}
-
 /** A directory that merges others is never: they may be new ones of the same name, which listings do not tell. */
 function isSameEntry(stack: Stack, before: Listed | undefined, now: Listed | undefined): boolean {
   if (before === undefined || now === undefined || now.below !== undefined) return false;
@@ -105,7 +105,13 @@ function isSameEntry(stack: Stack, before: Listed | undefined, now: Listed | und
 }
 
 /** A directory that is still there goes on with the layers that it has now; all else makes room for what is found next. */
-function* replace(stack: Stack, dir: Inode, name: string, child: Inode, listed: Listed | undefined): Operation<void> {
+function* replace(
+  stack: Stack,
+  dir: Inode,
+  name: string,
+  child: Inode,
+  listed: Listed | undefined,
+): Operation<'other layers' | undefined> {
   const part = listed === undefined ? undefined : stack.part(dir, listed.layer);
   if (listed?.type === DT_DIR && child.isDirectory && part !== undefined) {
     const answer = stack.layer(listed.layer).lookup(part, name);
@@ -114,12 +120,13 @@ function* replace(stack: Stack, dir: Inode, name: string, child: Inode, listed: 
     if (found !== undefined && isInUpper === (found.upper !== undefined) && (isInUpper || found.ino === child.ino)) {
       stack.abandon(found);
       child.parts = found.lower;
-      stack.forgetNames(child);
-      return;
+      child.version++; // who reads its names reads those of others
+      return 'other layers';
     }
     if (found !== undefined) stack.abandon(found);
   } else if (listed !== undefined && listed.layer < stack.firstLower && child.upper !== undefined) {
-    return; // what lies below an object of the upper is not seen
+    return undefined; // what lies below an object of the upper is not seen
   }
   stack.lose(child, dir, name);
+  return undefined;
 }
