@@ -13,7 +13,7 @@ import { bundleDriver, Driver, sweep } from '../differential/child.js';
 import { isGone } from '../support/mounts.mjs';
 import { Disk } from './disk.js';
 import type { Place, Requests } from './protocol.js';
-import { LargeWorkload, TreeWorkload, type Attempt, type Loss, type Workload } from './workloads.js';
+import { LargeWorkload, TreeWorkload, type Attempt, type Loss, type MountedWith, type Workload } from './workloads.js';
 
 type OvlNode = Pick<typeof import('@ovl/node'), 'mount' | 'listMounts' | 'fsck'>;
 // As built: the daemon is started from there.
@@ -50,6 +50,17 @@ const KILLS_A_WORLD = 5;
 /** Every so many worlds one has large files. */
 const LARGE_EVERY = 4;
 
+/** By turns: the defaults, and the options that answer most from memory, and least. */
+const MOUNTS: readonly MountedWith[] = [
+  {},
+  { lazyCopyUp: 'all', noOpen: true },
+  { lazyCopyUp: 'off', passthrough: 'off', noOpen: false },
+];
+
+function mountedWith(turn: number): MountedWith {
+  return MOUNTS[turn % MOUNTS.length] as MountedWith;
+}
+
 export class CrashFailure extends Error {}
 
 /** Throws {@link CrashFailure}, which says how to repeat it as nearly as the moment of a kill can be repeated. */
@@ -68,8 +79,8 @@ export async function campaign({ kills, seed, loss, only, limitMs, signal, log }
       const worldSeed = seed + world * 104_729;
       const workload =
         world % LARGE_EVERY === LARGE_EVERY - 1
-          ? new LargeWorkload(worldSeed, loss, world % (2 * LARGE_EVERY) === LARGE_EVERY - 1 ? 'after' : 'before')
-          : new TreeWorkload(worldSeed, loss);
+          ? new LargeWorkload(worldSeed, loss, mountedWith(Math.floor(world / LARGE_EVERY)))
+          : new TreeWorkload(worldSeed, loss, mountedWith(world - Math.floor(world / LARGE_EVERY)));
       try {
         await new World({ client, folder, workload, seed: worldSeed, tally, disk }).run(number);
       } catch (error) {
@@ -183,8 +194,7 @@ class World {
   async #mount(): Promise<number> {
     const { mount, listMounts } = (await import(/* @vite-ignore */ built)) as OvlNode;
     const { lower, upper, work, merged } = this.#place;
-    const { lazyCopyUp } = this.#options.workload;
-    await mount({ lower, upper, work, mountpoint: merged, ownDaemon: true, ...(lazyCopyUp && { lazyCopyUp }) });
+    await mount({ lower, upper, work, mountpoint: merged, ownDaemon: true, ...this.#options.workload.mount });
     const record = listMounts().find(({ mountpoint }) => mountpoint === merged);
     if (record === undefined) throw new CrashFailure('the mount is not listed');
     return record.pid;

@@ -20,6 +20,7 @@ import {
   type TreeSpec,
 } from '@ovl/core/testing';
 import * as fc from 'fast-check';
+import type { MountOptions } from '../../packages/node/src/options.js';
 import type { Driver } from '../differential/child.js';
 import { LargeModel } from './large.js';
 import type { LargeFile, Place, Requests } from './protocol.js';
@@ -40,11 +41,14 @@ export interface Attempt {
   stepUs: number;
 }
 
+/** The options that decide what is answered before it is in the upper. */
+export type MountedWith = Pick<MountOptions, 'lazyCopyUp' | 'noOpen' | 'passthrough'>;
+
 export interface Workload {
   /** Makes the lower directories `root/0`, `root/1` …, topmost first; returns how many. */
   layers: number;
-  /** Of the mount: whether large files are copied up before their first change is answered. */
-  readonly lazyCopyUp?: 'off';
+  /** What the mount is mounted with. */
+  readonly mount: MountedWith;
   build(client: Driver<Requests>, roots: readonly string[]): Promise<void>;
   attempt(index: number): Promise<Attempt>;
   view(client: Driver<Requests>, place: Place, by: 'ovl' | 'kernel'): Promise<unknown>;
@@ -94,12 +98,15 @@ const LOOKING = new Set(['stat', 'read', 'readdir', 'readlink', 'getxattr', 'lis
 
 type View = Record<string, { content?: string } | undefined>;
 
-/** Of a file by its path: of all that is opened in between, nothing else uses this slot. */
+/** Of all that is opened in between, nothing else uses it. */
+const SYNC_SLOT = 9;
+
+/** Of a file by its path. */
 function fsyncOf(path: string): FileOperation[] {
   return [
-    { kind: 'open', slot: 9, path, how: 'r' },
-    { kind: 'fsync', slot: 9 },
-    { kind: 'close', slot: 9 },
+    { kind: 'open', slot: SYNC_SLOT, path, how: 'r' },
+    { kind: 'fsync', slot: SYNC_SLOT },
+    { kind: 'close', slot: SYNC_SLOT },
   ];
 }
 
@@ -130,15 +137,22 @@ function forgetUnsynced(model: Model, since: readonly Model[], found: View): voi
   }
 }
 
-/** Random operations on small random trees. */
+const ATTRIBUTES: ReadonlySet<string> = new Set<FileOperation['kind']>(['chmod', 'chown', 'utimes']);
+
+/**
+ * Random operations on small random trees. Where changes of attributes may be answered from memory, each is synced: nothing else
+ * happens while it may still be lost.
+ */
 export class TreeWorkload implements Workload {
+  readonly mount: MountedWith;
   readonly #seed: number;
   readonly #trees: TreeSpec[];
   #model: Model;
 
   readonly #loss: Loss;
 
-  constructor(seed: number, loss: Loss) {
+  constructor(seed: number, loss: Loss, mount: MountedWith) {
+    this.mount = mount;
     this.#seed = seed;
     this.#loss = loss;
     this.#trees = sample(given(arbitraryLayers(fc, OPTIONS)), seed).map(kernelForm);
@@ -167,7 +181,9 @@ export class TreeWorkload implements Workload {
       operations.push(operation);
       results.push(result);
       models.push(next);
-      if (this.#loss === 'kill' || operations.length % 3 > 0 || !('path' in operation)) continue;
+      if (!('path' in operation)) continue;
+      const mayWait = this.mount.lazyCopyUp === 'all' && ATTRIBUTES.has(operation.kind);
+      if (!mayWait && (this.#loss === 'kill' || operations.length % 3 > 0)) continue;
       for (const step of fsyncOf(operation.path)) {
         const synced = (models.at(-1) as Model).clone();
         const answer = await apply(synced, step);
@@ -188,7 +204,10 @@ export class TreeWorkload implements Workload {
       expected: async (count) => canonical(await snapshot(after(count))),
       settle: async (answered, found) => {
         const last = Math.min(answered + 1, operations.length);
-        const first = this.#loss === 'kill' ? answered : durable(operations.slice(0, answered), models);
+        const first =
+          this.#loss === 'kill'
+            ? answered - this.#mayBeLost(operations, answered)
+            : durable(operations.slice(0, answered), models);
         for (let count = last; count >= first; count--) {
           const model = after(count);
           if (this.#loss === 'power') forgetUnsynced(model, models.slice(count, last + 1), found as View);
@@ -202,6 +221,16 @@ export class TreeWorkload implements Workload {
     };
   }
 
+  /** How many of the last ones: a change of attributes that is answered from memory may be, until it is synced. */
+  #mayBeLost(operations: readonly FileOperation[], answered: number): number {
+    if (this.mount.lazyCopyUp !== 'all') return 0;
+    const isUnsynced = (back: number): boolean => {
+      const [change, next] = [operations[answered - back], operations[answered - back + 1]];
+      return change !== undefined && ATTRIBUTES.has(change.kind) && next?.kind === 'open' && next.slot === SYNC_SLOT;
+    };
+    return [1, 2].find(isUnsynced) ?? 0;
+  }
+
   async view(client: Driver<Requests>, place: Place, by: 'ovl' | 'kernel'): Promise<unknown> {
     return canonical(await client.ask('view', { place, by }));
   }
@@ -210,21 +239,21 @@ export class TreeWorkload implements Workload {
 const LARGE_BYTES = 24 << 20;
 
 /**
- * Changes of large files: the first one of each copies it up, "before" it is answered or "after". In the latter case a file whose
+ * Changes of large files: the first one of each copies it up, before it is answered ("off") or after. In the latter case a file whose
  * changes nobody has synced, and whose name is the old one, may be as it was below.
  */
 export class LargeWorkload implements Workload {
   readonly layers = 1;
-  readonly lazyCopyUp?: 'off';
+  readonly mount: MountedWith;
   readonly #seed: number;
   readonly #loss: Loss;
   readonly #files: LargeFile[];
   #model: LargeModel;
 
-  constructor(seed: number, loss: Loss, copies: 'before' | 'after') {
+  constructor(seed: number, loss: Loss, mount: MountedWith) {
+    this.mount = mount;
     this.#seed = seed;
     this.#loss = loss;
-    if (copies === 'before') this.lazyCopyUp = 'off';
     this.#files = [1, 2, 3, 4, 5].map((n) => ({ name: `large${n}`, bytes: LARGE_BYTES + n * 1000, seed: seed + n }));
     this.#model = new LargeModel(this.#files);
   }
@@ -257,7 +286,7 @@ export class LargeWorkload implements Workload {
       ...fsyncOf(`/sync${index}`),
     ];
     const after = (op: FileOperation): FileOperation[] =>
-      this.lazyCopyUp === 'off' ? synced : fsyncOf(op.kind === 'rename' ? op.to : `/${name}`);
+      this.mount.lazyCopyUp === 'off' ? synced : fsyncOf(op.kind === 'rename' ? op.to : `/${name}`);
     const arbitrary: fc.Arbitrary<FileOperation[]> =
       this.#loss === 'power' ? alone.map((op) => [op, ...after(op)]) : two;
     const operations = sample(arbitrary, this.#seed + index * 7919);
@@ -282,7 +311,7 @@ export class LargeWorkload implements Workload {
         const first = this.#loss === 'kill' ? answered : synced;
         const counts: number[] = [];
         for (let count = Math.min(answered + 1, operations.length); count >= first; count--) counts.push(count);
-        const isSettled = this.lazyCopyUp === 'off' || synced > 0 || done.some(({ kind }) => kind === 'rename');
+        const isSettled = this.mount.lazyCopyUp === 'off' || synced > 0 || done.some(({ kind }) => kind === 'rename');
         if (!isSettled && first > 0) counts.push(0); // all of it or nothing
         for (const count of counts) {
           if (!isDeepStrictEqual((models[count] as LargeModel).view(), found)) continue;
