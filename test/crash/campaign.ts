@@ -10,10 +10,11 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as fc from 'fast-check';
 import { bundleDriver, Driver, sweep } from '../differential/child.js';
+import type { MountedWith } from '../differential/operations.js';
 import { isGone } from '../support/mounts.mjs';
 import { Disk } from './disk.js';
 import type { Place, Requests } from './protocol.js';
-import { LargeWorkload, TreeWorkload, type Attempt, type Loss, type MountedWith, type Workload } from './workloads.js';
+import { LargeWorkload, TreeWorkload, type Attempt, type Loss, type Workload } from './workloads.js';
 
 type OvlNode = Pick<typeof import('@ovl/node'), 'mount' | 'listMounts' | 'fsck'>;
 // As built: the daemon is started from there.

@@ -20,8 +20,8 @@ import {
   type TreeSpec,
 } from '@ovl/core/testing';
 import * as fc from 'fast-check';
-import type { MountOptions } from '../../packages/node/src/options.js';
 import type { Driver } from '../differential/child.js';
+import type { MountedWith } from '../differential/operations.js';
 import { LargeModel } from './large.js';
 import type { LargeFile, Place, Requests } from './protocol.js';
 
@@ -40,9 +40,6 @@ export interface Attempt {
   /** The longest that one operation may take, roughly. */
   stepUs: number;
 }
-
-/** The options that decide what is answered before it is in the upper. */
-export type MountedWith = Pick<MountOptions, 'lazyCopyUp' | 'noOpen' | 'passthrough'>;
 
 export interface Workload {
   /** Makes the lower directories `root/0`, `root/1` …, topmost first; returns how many. */

@@ -6,6 +6,7 @@ import {
   FALLOC_PUNCH_HOLE,
   FALLOC_ZERO_RANGE,
   type Layers,
+  type MountedWith,
   type OpenMode,
   type Operation,
   type Path,
@@ -24,9 +25,24 @@ export interface Limits {
   users: boolean;
   /** Whether the lowest layer begins with files of several names. */
   links: boolean;
+  /** Whether the mount's options are drawn, too. */
+  mounts: boolean;
   /** The longest sequence: long ones where a mount takes long. */
   length: number;
 }
+
+/** Enough for a copy after the answer. */
+const LARGE_BYTES = 1_200_000;
+
+/** Defaults first: a difference that is there with all of them is shrunk to them. */
+const mountedWith: fc.Arbitrary<MountedWith> = fc.constantFrom(
+  {},
+  { lazyCopyUp: 'all' },
+  { noOpen: true },
+  { noOpen: true, lazyCopyUp: 'all' },
+  { noOpen: false, passthrough: 'off', lazyCopyUp: 'off' },
+  { noOpen: false, passthrough: 'off', lazyCopyUp: 'all' },
+);
 
 const LONGEST = 'n'.repeat(255);
 /** Bytes that are no UTF-8, in core's encoding. */
@@ -260,7 +276,7 @@ function treeEntry(limits: Limits, position: 'bottom' | 'above'): fc.Arbitrary<T
         type: fc.constant('file'),
         mode,
         chunks: fc.array(chunk, { maxLength: 3 }),
-        size: fc.constantFrom(0, 0, 10, 100_000),
+        size: fc.constantFrom(0, 0, 0, 10, 10, 100_000, LARGE_BYTES),
       }),
     },
     { weight: 2, arbitrary: fc.record({ type: fc.constant('symlink'), target }) },
@@ -322,5 +338,7 @@ export function testCase(limits: Limits): fc.Arbitrary<Case> {
       },
     ),
   });
-  return sketch.map(completed);
+  return fc
+    .tuple(sketch, limits.mounts ? mountedWith : fc.constant({}))
+    .map(([drawn, mount]) => ({ ...completed(drawn), mount }));
 }

@@ -100,8 +100,8 @@ export class Comparison {
     await Promise.all([...this.#drivers, ...this.#servers].map((driver) => driver?.kill([folder])));
   }
 
-  async #open(side: 0 | 1, place: Place): Promise<void> {
-    const flavour = this.#flavours[side];
+  async #open(side: 0 | 1, place: Place, { mount = {} }: Case): Promise<void> {
+    const flavour = { ...this.#flavours[side], mount };
     await this.#servers[side]?.ask('serve', { place, flavour });
     await this.#drivers[side].ask('open', { kind: this.#kinds[side], place, flavour });
   }
@@ -126,7 +126,7 @@ export class Comparison {
     for (const [i, operations] of phases.entries()) {
       const placeOf = (side: number): Place => places[((side + i) % 2) as 0 | 1];
       const where = `phase ${i + 1}${i % 2 === 1 ? ', with swapped directories' : ''}`;
-      await this.#both((_, side) => this.#open(side, placeOf(side)));
+      await this.#both((_, side) => this.#open(side, placeOf(side), test));
       const results = await this.#both((driver) => driver.ask('run', { operations, umask: test.umask }));
       this.#count(operations, results[0]);
       const last = lastComparable(results[0], flavour);

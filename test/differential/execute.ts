@@ -302,7 +302,7 @@ export class Executor {
           calls.pwrite(handle, bytesOf(operation.length, operation.fill), 0),
         );
       case 'read':
-        return this.#withFile(operation.path, {}, 0, (handle) => digest(calls.pread(handle, 1 << 18, 0)));
+        return this.#withFile(operation.path, {}, 0, (handle) => contentOf(calls, handle));
       case 'truncate':
         return this.#truncate(operation.path, operation.size);
       case 'mkdir':
@@ -402,7 +402,11 @@ export function snapshot(calls: Calls, inos: InoLabels | undefined, numbered: 'a
     };
     seen.push(object);
     if (type === S_IFLNK) object.target = calls.readlink(undefined, path);
-    if (type === S_IFREG) object.content = contentOf(calls, path);
+    if (type === S_IFREG) {
+      const handle = calls.open(undefined, path, READ_ONLY, 0);
+      object.content = contentOf(calls, handle);
+      calls.close(handle);
+    }
     if (type !== S_IFDIR && lasts && stat.nlink > 1) {
       const first = firstNames.get(stat.ino);
       if (first === undefined) firstNames.set(stat.ino, path);
@@ -429,12 +433,7 @@ function xattrsOf(calls: Calls, path: string): Record<string, string> | string {
   }
 }
 
-/** The bytes and where the file says it has data. */
-function contentOf(calls: Calls, path: string): string {
-  const handle = calls.open(undefined, path, READ_ONLY, 0);
-  try {
-    return digest(calls.pread(handle, 1 << 18, 0));
-  } finally {
-    calls.close(handle);
-  }
+/** All the bytes, and some that should not be there. */
+function contentOf(calls: Calls, handle: Handle): string {
+  return digest(calls.pread(handle, calls.fstat(handle).size + 4096, 0));
 }

@@ -89,7 +89,7 @@ function offsetOf(value: number): Uint8Array {
   return new Uint8Array(new BigInt64Array([BigInt(value)]).buffer);
 }
 
-const buffer = new Uint8Array(new ArrayBuffer(1 << 18));
+const buffer = new Uint8Array(new ArrayBuffer(1 << 21));
 
 function namesIn(length: number): string[] {
   const found: string[] = [];

@@ -3,6 +3,7 @@
  * process that carries it out. Names are in core's encoding (names.ts), paths are relative to the mount's root or to an
  * open directory.
  */
+import type { MountOptions } from '../../packages/node/src/options.js';
 
 /** `at`: the slot of an open directory; an empty slot, and no slot, mean the root of the mount. */
 export interface Path {
@@ -112,7 +113,12 @@ export interface Case {
   umask: number;
   /** Between two phases both sides are unmounted and go on with what *the other one* wrote. */
   phases: Operation[][];
+  /** What mounts of ours are mounted with: that makes no difference to be seen. */
+  mount?: MountedWith;
 }
+
+/** The options that decide how files are opened, read and copied up. */
+export type MountedWith = Pick<MountOptions, 'lazyCopyUp' | 'noOpen' | 'passthrough'>;
 
 /** What an operation answered: an errno's name, or a value that is equal on two equal file systems. */
 export type Result = { errno: string } | { value: unknown };

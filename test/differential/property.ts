@@ -41,8 +41,9 @@ export async function findNoDifference({ kinds, flavour, on, users, runs, limitM
     const comparison = await Comparison.start(base, kinds, [flavour, flavour]);
     const seed = seedOfRun();
     const prefix = flavour.userxattr ? 'user.overlay.' : 'trusted.overlay.';
-    const length = kinds.includes('ovl') ? 200 : 60;
-    const limits = { prefix, users: users === true, links: flavour.index === true, length } as const;
+    const mounts = kinds.includes('ovl');
+    const length = mounts ? 200 : 60;
+    const limits = { prefix, users: users === true, links: flavour.index === true, mounts, length } as const;
     let done = 0;
     try {
       console.log(`${kinds.join(' and ')} on ${on}: seed ${seed}`);

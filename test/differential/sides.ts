@@ -6,6 +6,7 @@ import { mount, umount2 } from '../../packages/node/src/mount-syscalls.js';
 import type { Calls } from './calls.js';
 import { CoreCalls } from './core-calls.js';
 import { KernelCalls } from './kernel-calls.js';
+import type { MountedWith } from './operations.js';
 
 /** "kernel": the kernel's overlayfs; "ovl": a mount of ours; "core": ours in the driver's process, without a mount. */
 export type SideKind = 'kernel' | 'ovl' | 'core';
@@ -30,6 +31,8 @@ export interface Flavour {
   deepMoves?: true;
   /** Ours: a daemon a mount, as for users. */
   daemon?: true;
+  /** Ours, "ovl" only. */
+  mount?: MountedWith;
 }
 
 export interface Opened {
@@ -111,7 +114,7 @@ export async function serve({ lower, upper, work, merged }: Place, flavour: Flav
     index: index === true ? 'on' : 'off',
     metacopy: metacopy === true ? 'on' : 'off',
   } as const;
-  const mounted = await ovl.mount({ ...options, foreground: daemon !== true });
+  const mounted = await ovl.mount({ ...options, ...flavour.mount, foreground: daemon !== true });
   return async () => {
     await mounted.unmount();
     await mounted.ended;
