@@ -265,6 +265,34 @@ describe('ps and diff', () => {
     expect(sorted((await run('diff', '-o', 'lowerdir=lower,upperdir=upper')).stdout)).toEqual(sorted(expected));
     expect(await run('diff', 'merged')).toMatchObject({ code: exit.directory, stdout: '' });
   });
+
+  test('explain of a path in a mount, and of the same layers by -o', async () => {
+    await mountQuietly('-o', layers, 'merged');
+    await shell('echo more >> merged/file; rm -r merged/dir');
+    const file = [
+      'shown    upper/file  (file, 11 B)',
+      'hidden   lower/file  (file, 6 B, covered by upper/file)',
+      '6 B shadowed',
+    ];
+    const inner =
+      /^hidden +lower\/dir\/inner +\(file, .*, under the whiteout upper\/dir\)\nnothing is shown at \/dir\/inner\n/;
+    const local = (text: string): string => text.replaceAll(`${root}/`, '');
+    expect(local((await run('explain', 'merged/file')).stdout)).toBe(`${file.join('\n')}\n`);
+    expect(local((await run('explain', 'merged/dir/inner')).stdout)).toMatch(inner);
+    const { layers: views, shown } = JSON.parse((await run('explain', 'merged/dir', '--json')).stdout) as {
+      layers: { role: string; status: string }[];
+      shown?: number;
+    };
+    expect([views.map(({ role, status }) => `${role} ${status}`), shown]).toEqual([
+      ['upper whiteout', 'lower hidden'],
+      undefined,
+    ]);
+    await run('umount', 'merged');
+    const named = await run('explain', '-o', 'lowerdir=lower,upperdir=upper', '/file');
+    expect(named.stdout).toBe(`${file.join('\n')}\n`);
+    expect(await run('explain', 'merged/file')).toMatchObject({ code: exit.directory, stdout: '' });
+    expect(await run('explain')).toMatchObject({ code: exit.usage, stdout: '' });
+  });
 });
 
 describe('bad input: one line, an exit code, no mount', () => {

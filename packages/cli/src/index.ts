@@ -1,6 +1,7 @@
 /** `ovl`: finds the command, runs it, and turns what it throws into one line and an exit code. */
 import { columns, type Command, helpOf, runCommand } from './command.js';
 import { diffCommand } from './commands/diff.js';
+import { explainCommand } from './commands/explain.js';
 import { fsckCommand } from './commands/fsck.js';
 import { bareCommand, mountCommand } from './commands/mount.js';
 import { psCommand } from './commands/ps.js';
@@ -9,7 +10,7 @@ import { EXIT_USAGE, UsageError, reporting } from './exit.js';
 import { printLine } from './print.js';
 import { VERSION } from './version.js';
 
-const COMMANDS: readonly Command[] = [mountCommand, umountCommand, psCommand, diffCommand, fsckCommand];
+const COMMANDS: readonly Command[] = [mountCommand, umountCommand, psCommand, diffCommand, explainCommand, fsckCommand];
 
 /** Runs the program with arguments as after `ovl`. Resolves to the exit code; prints, never throws. */
 export function main(argv: readonly string[]): Promise<number> {

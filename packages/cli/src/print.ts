@@ -1,4 +1,5 @@
 /** Printing for people: sizes, tables, colour where a terminal wants it. */
+import { S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK } from '@ovl/core';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
@@ -54,4 +55,19 @@ export function printLine(text: string): void {
 
 export function printJson(value: unknown): void {
   printLine(JSON.stringify(value, undefined, 2));
+}
+
+const TYPES: ReadonlyMap<number, string> = new Map([
+  [S_IFREG, 'file'],
+  [S_IFDIR, 'directory'],
+  [S_IFLNK, 'symlink'],
+  [S_IFIFO, 'fifo'],
+  [S_IFSOCK, 'socket'],
+  [S_IFCHR, 'character device'],
+  [S_IFBLK, 'block device'],
+]);
+
+/** What the type bits of a mode stand for. */
+export function nameOfType(type: number): string {
+  return TYPES.get(type) ?? 'unknown';
 }

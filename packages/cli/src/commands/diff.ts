@@ -1,34 +1,14 @@
 /** `ovl diff`: what an upper layer changed, read from the upper itself. */
-import {
-  metacopies,
-  overlay,
-  runSync,
-  S_IFBLK,
-  S_IFCHR,
-  S_IFDIR,
-  S_IFIFO,
-  S_IFLNK,
-  S_IFREG,
-  S_IFSOCK,
-} from '@ovl/core';
+import { runSync, S_IFDIR, S_IFREG } from '@ovl/core';
 import { type Change, diff } from '@ovl/core/changes';
-import { hostLayer, listMounts, parseMountOptions, sameMountpoint, settleMount } from '@ovl/node';
+import { settleMount } from '@ovl/node';
 import type { Arguments, Command } from '../command.js';
 import { UsageError } from '../exit.js';
-import { formatSize, paint, printable, printJson, printLine } from '../print.js';
+import { type Layers, layersOfOptions, mountAt, NotMountedError, reading } from '../layers.js';
+import { formatSize, nameOfType, paint, printable, printJson, printLine } from '../print.js';
 
 const LETTERS = { added: 'A', modified: 'C', metadata: 'C', replaced: 'C', renamed: 'R', deleted: 'D' } as const;
 const COLOURS = { A: 'green', C: 'yellow', R: 'yellow', D: 'red' } as const;
-
-const TYPES: ReadonlyMap<number, string> = new Map([
-  [S_IFREG, 'file'],
-  [S_IFDIR, 'directory'],
-  [S_IFLNK, 'symlink'],
-  [S_IFIFO, 'fifo'],
-  [S_IFSOCK, 'socket'],
-  [S_IFCHR, 'character device'],
-  [S_IFBLK, 'block device'],
-]);
 
 export const diffCommand: Command = {
   name: 'diff',
@@ -51,56 +31,30 @@ export const diffCommand: Command = {
     [3, 'nothing of ours is mounted there, or a layer is missing'],
   ],
   async run(args) {
-    const { lower, upper, userxattr, mountpoint } = layers(args);
-    if (mountpoint !== undefined) await settleMount(mountpoint); // a large file may still be on its way into the upper
-    const changes = changesOf(upper, lower, userxattr);
+    const found = layers(args);
+    if (found.mountpoint !== undefined) await settleMount(found.mountpoint); // a large file may still be on its way into the upper
+    const changes = reading(found, (merged, older) => runSync(diff(merged, { older })));
     if (args.has('json')) printJson(changes.map(toJson));
     else for (const change of changes) printLine(toLine(change));
     return 0;
   },
 };
 
-/** The upper is opened as a layer to be read, beside whoever writes it. */
-function changesOf(upper: string, lower: readonly string[], userxattr: boolean): Change[] {
-  const layers = [upper, ...lower].map((path) => hostLayer(path));
-  const xattrPrefix = userxattr ? 'user.overlay.' : 'trusted.overlay.';
-  const options = { xattrPrefix, metacopy: metacopies('follow') } as const;
-  try {
-    const older = overlay({ ...options, lower: layers.slice(1) });
-    return runSync(diff(overlay({ ...options, lower: layers }), { older }));
-  } finally {
-    for (const layer of layers) layer.close?.();
-  }
-}
-
-interface Layers {
-  lower: readonly string[];
-  upper: string;
-  userxattr: boolean;
-  /** Where they are mounted. */
-  mountpoint?: string;
-}
-
 function layers(args: Arguments): Layers {
   const [merged, ...rest] = args.positionals;
   if (rest.length > 0) throw new UsageError(`unexpected argument '${rest[0]}'`, 'diff');
-  if (args.has('options')) {
-    const { lower, upper, userxattr } = parseMountOptions(args.values('options').join(','));
-    if (upper === undefined || lower.length === 0) throw new UsageError('-o needs lowerdir= and upperdir=', 'diff');
-    return { lower, upper, userxattr: userxattr ?? process.getuid?.() !== 0 };
+  const named = layersOfOptions(args, 'diff');
+  if (named !== undefined) {
+    if (named.upper === undefined) throw new UsageError('-o needs lowerdir= and upperdir=', 'diff');
+    return named;
   }
   if (merged === undefined) throw new UsageError('name a mountpoint, or layers with -o', 'diff');
-  const mount = listMounts().find((candidate) => sameMountpoint(candidate.mountpoint, merged));
+  const mount = mountAt(merged);
   if (mount === undefined) {
     throw new NotMountedError(`${merged}: no ovl mount there; see 'ovl ps', or name the layers with -o`);
   }
   if (mount.upper === undefined) throw new NotMountedError(`${merged}: mounted read-only, there is nothing to compare`);
-  const { lower, upper, userxattr, mountpoint } = mount;
-  return { lower, upper, userxattr, mountpoint };
-}
-
-class NotMountedError extends Error {
-  readonly exitCode = 3;
+  return mount;
 }
 
 function toLine(change: Change): string {
@@ -126,11 +80,7 @@ function notesOf(change: Change): string[] {
   return notes;
 }
 
-function nameOfType(type: number): string {
-  return TYPES.get(type) ?? 'unknown';
-}
-
-function toJson({ before: _before, after: _after, basePath: _base, ...change }: Change): object {
+function toJson({ before: _before, after: _after, basePath: _base, directory: _dir, ...change }: Change): object {
   const { kind, type, previousType } = change;
   const json = { ...change, kind: LETTERS[kind], change: kind, type: nameOfType(type) };
   return previousType === undefined ? json : { ...json, previousType: nameOfType(previousType) };
