@@ -345,7 +345,7 @@ describe('keys and values', () => {
   it('copy-up is one batch, and so is every change of names', () => {
     let batches = 0;
     const store = mapStore();
-    const upper = kvLayer<'sync'>({ ...store, batch: (operations) => (batches++, store.batch(operations)) });
+    const upper = kvLayer({ ...store, batch: (operations) => (batches++, store.batch(operations)) });
     const count = (action: () => void): number => {
       const before = batches;
       action();

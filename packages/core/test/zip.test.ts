@@ -65,7 +65,7 @@ describe('zip', () => {
       { ...UNIX, name: 'large', data: text.repeat(20), method: 'deflated' },
     );
     let reads = 0;
-    const layer = zipLayer<'sync'>(
+    const layer = zipLayer(
       {
         size: archive.length,
         read(buffer, position) {

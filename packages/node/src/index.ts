@@ -1,4 +1,5 @@
 /** `@ovl/node`: directories of the host as layers, and mounts of overlays over FUSE. */
+export { type DirectoryStore, directoryStore } from './directory-store.js';
 export { type AsyncNodeFs, createFs, type NodeFs, type NodeFsOptions } from './fs/fs.js';
 export { type FsckFinding, type FsckOptions, fsck } from './fsck.js';
 export { settleMount } from './fuse/settle-mount.js';

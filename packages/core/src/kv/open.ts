@@ -55,11 +55,10 @@ interface Format {
  * A layer in a key-value store, synchronous if the store is. Throws EBUSY if somebody else writes to it; EINVAL for a store
  * that holds something else, or, to be read, nothing; EIO for what the store reports.
  */
-export function kvLayer<M extends Mode>(
-  store: Store<M>,
-  options: KeyValueLayerOptions = {},
-): Answer<M, KeyValueLayer<M>> {
-  return runEither<M, KeyValueLayer<M>>(open(guarded(store), options));
+export function kvLayer(store: Store<'sync'>, options?: KeyValueLayerOptions): KeyValueLayer<'sync'>;
+export function kvLayer<M extends Mode>(store: Store<M>, options?: KeyValueLayerOptions): Answer<M, KeyValueLayer<M>>;
+export function kvLayer(store: Store, options: KeyValueLayerOptions = {}): Answer<Mode, KeyValueLayer> {
+  return runEither<Mode, KeyValueLayer>(open(guarded(store), options));
 }
 
 function* open<M extends Mode>(store: Store<M>, options: KeyValueLayerOptions): Operation<KeyValueLayer<M>> {

@@ -40,7 +40,7 @@ const TYPES: Readonly<Record<string, number>> = {
  * A layer over the bytes of an archive, which are not copied; synchronous if the source is. Throws EINVAL, ENAMETOOLONG or EIO,
  * naming the entry and where it stands, for an archive that is damaged, cut short, or reaches out of its tree.
  */
-export function tarLayer(archive: Uint8Array, options?: TarLayerOptions): ArchiveLayer<'sync'>;
+export function tarLayer(archive: Uint8Array | RandomAccess<'sync'>, options?: TarLayerOptions): ArchiveLayer<'sync'>;
 export function tarLayer<M extends Mode>(
   archive: RandomAccess<M>,
   options?: TarLayerOptions,

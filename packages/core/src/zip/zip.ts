@@ -32,7 +32,7 @@ const LOCAL_MIN = 30;
  * encrypted (EACCES), or compressed other than by deflate (EOPNOTSUPP), is listed and cannot be opened. The CRC is checked
  * where a file is inflated or read in one piece.
  */
-export function zipLayer(archive: Uint8Array, options?: ZipLayerOptions): ArchiveLayer<'sync'>;
+export function zipLayer(archive: Uint8Array | RandomAccess<'sync'>, options?: ZipLayerOptions): ArchiveLayer<'sync'>;
 export function zipLayer<M extends Mode>(
   archive: RandomAccess<M>,
   options?: ZipLayerOptions,
