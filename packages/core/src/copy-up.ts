@@ -70,12 +70,13 @@ function* copyUpOne(stack: Stack, inode: Inode, wanted: number | 'metadata'): Op
     const origin = brokenLink ? undefined : yield* recordOrigin(stack, { layer: index, node }, staged.node);
     if (left?.mark !== undefined) yield* wait(upper.setxattr(staged.node, `${stack.prefix}metacopy`, left.mark));
     yield* restoreAttributes(upper, staged.node, attributes);
-    if (stack.fsync === 'strict') yield* syncObject(upper, staged.node, attributes.mode);
+    if (stack.options.fsync === 'strict') yield* syncObject(upper, staged.node, attributes.mode);
     const pending = left?.pending;
     if (pending !== undefined) {
       pending.origin = origin;
       inode.pending = pending;
-      inode.upper = inode.whole = staged.node; // its name is given once its data is there
+      inode.whole = staged.node;
+      stack.place(inode, staged.node); // its name is given once its data is there
       linked = true;
     } else linked = yield* stack.namespace.hold(linkCopy(stack, inode, staged.node, origin, left?.data));
     inode.hasOrigin = origin !== undefined;
@@ -128,8 +129,8 @@ export function* linkCopy(
   if (dentry === undefined) {
     inode.data = data;
     if (data === undefined) inode.whole = node;
-    inode.upper = node; // no name any more: stays staged, for those who have it open
-    inode.staged = 'copy';
+    stack.place(inode, node); // no name any more: stays staged, for those who have it open
+    inode.staged ??= 'copy';
     return true;
   }
   const { dir, name } = dentry;
@@ -138,21 +139,21 @@ export function* linkCopy(
   if (origin !== undefined) yield* markImpure(stack, dir);
   const before = yield* wait(upper.getattr(dir.upper));
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: dir.upper, name }, over: 'nothing' }));
-  inode.upper = node;
+  stack.place(inode, node);
   inode.data = data; // undefined unless the data stayed where it was
   if (data === undefined) inode.whole = node;
-  nameCopied(dir, name, inode);
+  nameCopied(stack, dir, name, inode);
   yield* restoreTimes(upper, dir.upper, before);
   return true;
 }
 
 /** Updates the caches after a name that the layers below show came to lie in the upper, too. */
-export function nameCopied(dir: Inode, name: string, inode: Inode): void {
+export function nameCopied(stack: Stack, dir: Inode, name: string, inode: Inode): void {
   dir.version++; // whoever is reading the directory now may have missed the copy
   const listed = dir.listing?.get(name);
   if (listed !== undefined) {
     if (inode.isDirectory) listed.below = [listed.layer, ...(listed.below ?? [])];
-    listed.layer = 0;
+    listed.layer = stack.first;
     listed.covers = true;
   }
 }
@@ -234,8 +235,8 @@ export function* copyBytes(stack: Stack, source: Real, target: LayerNode, length
     try {
       const copied = upper.copyData !== undefined && (yield* wait(upper.copyData(from, to, length)));
       if (!copied) yield* copySegments(upper, target, from, to, length);
-      if (stack.fsync === 'auto' && to.order !== undefined) yield* wait(to.order());
-      else if (stack.fsync !== 'volatile') yield* wait(to.fsync('data'));
+      const { fsync } = stack.options;
+      if (fsync !== 'volatile') yield* wait(fsync !== 'strict' && to.order ? to.order() : to.fsync('data'));
     } finally {
       yield* wait(to.close());
     }
@@ -307,7 +308,7 @@ export function* copyXattrs(stack: Stack, from: Real, names: readonly string[], 
 
 export function* recordOrigin(stack: Stack, real: Real, target: LayerNode): Operation<Uint8Array | undefined> {
   const layer = stack.layer(real.layer);
-  const handle = layer.fileHandle === undefined ? undefined : yield* wait(layer.fileHandle(real.node));
+  const handle = yield* wait(layer.fileHandle?.(real.node));
   if (handle === undefined) return undefined;
   const origin = encodeOrigin(handle);
   try {

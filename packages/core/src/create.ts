@@ -136,8 +136,9 @@ export function* inherit(
   { umask, ...object }: Creation,
 ): Operation<{ dressed: NewObject; acls: Permissions['acls'] }> {
   const dressed = yield* inheritGroup(stack, dir, object);
-  if (stack.acl === undefined) return { dressed, acls: [] };
-  const { mode, acls } = yield* stack.acl(stack, dir, dressed.mode, umask ?? 0);
+  const { acl } = stack.options;
+  if (acl === undefined) return { dressed, acls: [] };
+  const { mode, acls } = yield* acl(stack, dir, dressed.mode, umask ?? 0);
   return { dressed: { ...dressed, mode }, acls };
 }
 
@@ -164,9 +165,9 @@ export function nameAppeared(
   ino: number,
   cookie: number = dir.version + 1,
 ): void {
-  const covers = coversBelow(dir, name);
+  const covers = coversBelow(stack, dir, name);
   dir.whiteouts?.delete(name);
-  dir.listing?.set(name, { name, type: inode.type >>> 12, ino, cookie, layer: 0, below: undefined, covers });
+  dir.listing?.set(name, { name, type: inode.type >>> 12, ino, cookie, layer: stack.first, below: undefined, covers });
   dir.version++;
   stack.addDentry(inode, dir, name);
 }
@@ -177,10 +178,10 @@ export function whiteoutAt(dir: Inode, name: string): Occupant {
 }
 
 /** Whether the layers below the upper show something under this name, so that removing it takes a whiteout. */
-export function coversBelow(dir: Inode, name: string): boolean {
+export function coversBelow(stack: Stack, dir: Inode, name: string): boolean {
   const listed = dir.listing?.get(name);
   if (listed === undefined) return dir.whiteouts?.get(name)?.covers === true;
-  return listed.layer > 0 || listed.covers;
+  return listed.layer > stack.first || listed.covers;
 }
 
 function checkTarget(target: string): void {

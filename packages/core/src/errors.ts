@@ -98,8 +98,8 @@ export interface ErrorContext {
 
 /** Thrown by every operation of every layer and face. `errno` is negative, as in Node. */
 export class FsError extends Error {
-  readonly errno: number;
-  readonly code: ErrorCode;
+  declare readonly errno: number;
+  declare readonly code: ErrorCode;
   declare readonly syscall?: string;
   declare readonly path?: string;
   declare readonly dest?: string;

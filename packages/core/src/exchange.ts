@@ -78,7 +78,7 @@ function* commitExchange(stack: Stack, a: End, b: End): Operation<boolean> {
   if (b.inode.hasOrigin) yield* markImpure(stack, a.dir);
   yield* wait(stack.writable().commit({ kind: 'exchange', a: yield* place(stack, a), b: yield* place(stack, b) }));
   const [atA, atB] = [a, b].map(({ dir, name }) => dir.listing?.get(name));
-  const covers = [a, b].map(({ dir, name }) => coversBelow(dir, name));
+  const covers = [a, b].map(({ dir, name }) => coversBelow(stack, dir, name));
   for (const [i, end] of [a, b].entries()) moveName(stack, end, covers[i] as boolean, covers[i] as boolean);
   nameAppeared(stack, a.dir, a.name, b.inode, atB?.ino ?? b.inode.ino, atA?.cookie);
   nameAppeared(stack, b.dir, b.name, a.inode, atA?.ino ?? a.inode.ino, atB?.cookie);

@@ -6,7 +6,7 @@ import { isDirectory, isRegular, isSymlink } from './attributes.js';
 import { told } from './change-feed.js';
 import { copyUp, dataOf } from './copy-up.js';
 import { FsError } from './errors.js';
-import { type Inode, settle, type Stack } from './inode.js';
+import { type Inode, settle, type Stack, type Stretch } from './inode.js';
 import type { AllocateMode, LayerFile, LayerNode, UpperFile } from './layer.js';
 import { type Operation, wait } from './run.js';
 import { setattr } from './setattr.js';
@@ -29,6 +29,8 @@ export interface OpenHandle {
   node: LayerNode;
   /** `file`, where it may be written. */
   writable: UpperFile | undefined;
+  /** When `node` was found to hold the inode's data; for an overlay with checkpoints. */
+  stretch?: Stretch;
 }
 
 /** See `Overlay.open`. Throws EISDIR, ELOOP, and ENXIO for objects that have no data of their own. */
@@ -52,6 +54,11 @@ export function* openFile(stack: Stack, inode: Inode, flags: OpenFlags): Operati
     stack.drop(inode);
     throw error;
   }
+}
+
+/** Whether a copy-up, or a checkpoint, may yet move a file's data to another object than the one that is open. */
+export function mayMove(overlay: { readonly writable: boolean }, { inode, node, stretch }: OpenHandle): boolean {
+  return stretch !== undefined || (overlay.writable && (inode.upper !== node || inode.pending !== undefined));
 }
 
 /** Follows the data to the upper with a copy-up. */

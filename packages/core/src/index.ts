@@ -44,7 +44,7 @@ export type { CallbackFs, PromisesFs, SyncFs } from './fs/signatures.js';
 export { BigIntStats } from './fs/bigints.js';
 export { Stats } from './fs/stats.js';
 export { exchange } from './exchange.js';
-export { allocate, current as currentFile, type OpenFlags, type OpenHandle, seek } from './file.js';
+export { allocate, current as currentFile, mayMove, type OpenFlags, type OpenHandle, seek } from './file.js';
 export type { XattrPrefix } from './format.js';
 export { inodeIndex } from './inode-index.js';
 export type { Inode } from './inode.js';

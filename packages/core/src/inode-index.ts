@@ -266,7 +266,7 @@ class Index implements InodeIndex {
     const attributes = yield* wait(this.#upper.getattr(node));
     yield* wait(this.#upper.commit({ kind: 'link', node, to: { dir: this.#dir, name }, over: 'nothing' }));
     this.#used = true;
-    inode.upper = node;
+    this.#stack.place(inode, node);
     inode.data = data;
     if (data === undefined) inode.whole = node;
     inode.hasOrigin = true;
@@ -322,7 +322,7 @@ class Index implements InodeIndex {
       yield* wait(upper.setxattr(node, this.#nlinkName, encodeNlink('L', difference)));
     }
     yield* wait(upper.commit({ kind: 'link', node, to: { dir: dir.upper, name }, over: 'nothing' }));
-    nameCopied(dir, name, inode);
+    nameCopied(this.#stack, dir, name, inode);
     yield* restoreTimes(upper, dir.upper, before);
     yield* this.#store(union, node, union.nlink - nlink - 1);
   }

@@ -3,16 +3,14 @@
  * everything that hangs on identity (open handles, the kernel's references, inode numbers) hangs here, and the path
  * of an object is never part of it.
  */
-import type { InheritPermissions } from './acl.js';
 import { type Attributes, isDirectory, S_IFMT } from './attributes.js';
 import type { ChangeListener } from './change-feed.js';
 import { FsError } from './errors.js';
-import { REDIRECT_MAX, type XattrPrefix } from './format.js';
+import type { XattrPrefix } from './format.js';
 import type { Layer, LayerNode, UpperLayer } from './layer.js';
 import { Mutex } from './lock.js';
 import type { Listed, Whiteout } from './merge.js';
 import type { InodeIndex, LazyCopyUp, OverlayOptions, PendingData } from './options.js';
-import type { Revalidation } from './revalidation.js';
 import type { Operation } from './run.js';
 
 /** What an `origin` attribute leads to. */
@@ -51,6 +49,23 @@ export interface Real {
   node: LayerNode;
 }
 
+/**
+ * The upper layer during one stretch of an overlay's life. Without checkpoints (`snapshots/`) there is one for all of it. Once
+ * it is over, `leave` moves an inode's object out of {@link Inode.upper}: when the inode is next looked at, so that the
+ * end of a stretch costs the same however much the upper holds.
+ */
+export interface Stretch {
+  /** Index of the upper layer. */
+  readonly index: number;
+  leave?: (inode: Inode) => void;
+}
+
+/** An object of the upper layer. */
+interface Own {
+  readonly stretch: Stretch;
+  readonly node: LayerNode;
+}
+
 /** One name of an inode. */
 export interface Dentry {
   dir: Inode;
@@ -63,11 +78,11 @@ export interface Dentry {
  */
 export class Inode {
   /** Never reused within one overlay; the root's is 1. */
-  readonly id: number;
+  declare readonly id: number;
   /** The type bits of the mode. */
-  readonly type: number;
+  declare readonly type: number;
   /** Presented inode number, stable across copy-up. */
-  ino: number;
+  declare ino: number;
   /** Holders outside the overlay, see `Overlay.retain`. */
   references = 0;
   /** Open files and directories. */
@@ -82,10 +97,11 @@ export class Inode {
   /** Whether it lost its last known name, as opposed to never having had one (the root). */
   isNameless = false;
 
-  upper: LayerNode | undefined;
+  /** See {@link upper}. */
+  own: Own | undefined;
   /** {@link lower} of what is no directory. */
-  readonly node: LayerNode | undefined;
-  readonly layer: number;
+  declare node: LayerNode | undefined;
+  declare layer: number;
   /** Whether the upper object records an origin, which its directory has to announce. */
   hasOrigin = false;
   /** The object, once it is known to hold the data itself. */
@@ -133,13 +149,18 @@ export class Inode {
   /** Moves with every change of a name, so that a lookup that was suspended notices; numbers the names, too. */
   declare version: number;
 
-  constructor(id: number, mode: number, ino: number, upper: LayerNode | undefined, lower: readonly Real[]) {
+  constructor(id: number, mode: number, ino: number, lower: readonly Real[]) {
     this.id = id;
     this.type = mode & S_IFMT;
     this.ino = ino;
-    this.upper = upper;
     this.node = lower[0]?.node;
     this.layer = lower[0]?.layer as number;
+  }
+
+  /** Its object in the upper layer; {@link Stack.place} changes it. */
+  get upper(): LayerNode | undefined {
+    this.own?.stretch.leave?.(this);
+    return this.own?.node;
   }
 
   /** A name it was found under: the only one, for a directory. Undefined for the root and once every known name is gone. */
@@ -150,17 +171,13 @@ export class Inode {
 
   /** For a directory, those that it merges, in order; otherwise at most one. */
   get lower(): readonly Real[] {
+    void this.upper; // which may have become a lower one
     const { parts, layer, node } = this;
     return parts ?? (node === undefined ? [] : [{ layer, node }]);
   }
 
   get isDirectory(): boolean {
     return isDirectory(this.type);
-  }
-
-  /** Whether it is a directory that several layers contribute to. */
-  get isMerged(): boolean {
-    return this.parts !== undefined && this.parts.length > (this.upper === undefined ? 1 : 0);
   }
 
   /** Serialises copy-up, writes and attribute changes. */
@@ -172,7 +189,7 @@ export class Inode {
 class Directory extends Inode {
   constructor(...of: ConstructorParameters<typeof Inode>) {
     super(...of);
-    this.parts = of[4];
+    this.parts = of[3];
     this.version = 0;
     this.children = this.listing = undefined;
   }
@@ -183,31 +200,35 @@ const INO_SPAN = 2 ** 44;
 const MAX_FILE_SYSTEMS = 2 ** 9;
 
 export class Stack {
+  // Declared only, where the constructor or the opening sets them.
+
   /** What the overlay was opened with. */
-  readonly options: OverlayOptions;
+  declare readonly options: OverlayOptions;
   /** The upper, if any, then the lowers, topmost first, then those for data only. */
-  readonly layers: readonly Layer[];
-  readonly firstData: number;
-  readonly upper: UpperLayer | undefined;
-  readonly firstLower: number;
-  readonly prefix: XattrPrefix;
-  readonly redirectDir: 'on' | 'follow' | 'nofollow';
+  declare layers: readonly Layer[];
+  /**
+   * Index of the first of them, and of the upper. It falls when a layer comes in on top, so that the others keep theirs:
+   * all that is known of what lies in them goes on to be true.
+   */
+  first = 0;
+  declare readonly firstData: number;
+  declare upper: UpperLayer | undefined;
+  declare firstLower: number;
+  stretch: Stretch = { index: 0 };
+  declare readonly prefix: XattrPrefix;
+  declare readonly redirectDir: 'on' | 'follow' | 'nofollow';
   /** What becomes of a directory with lower content that is renamed. */
-  readonly directoryMoves: 'record' | 'copy' | 'refuse';
-  readonly redirectMax: number;
-  readonly revalidation: Revalidation | undefined;
-  readonly fsync: 'auto' | 'strict' | 'volatile';
-  readonly acl: InheritPermissions | undefined;
+  declare readonly directoryMoves: 'record' | 'copy' | 'refuse';
   /** Serialises changes of names. */
   readonly namespace: Mutex = new Mutex();
   /** Files with several names, by device and inode number: upper ones, and lower ones that the index covers. */
   readonly aliases: Map<string, Inode> = new Map();
   /** Where origins are looked up: one lower layer for each file system that can be told from the others. */
   origins: { layer: number; dev: number }[] = [];
-  index: InodeIndex | undefined;
+  declare index: InodeIndex | undefined;
   /** Those who want to know of changes, see changes.ts. */
   readonly listeners: Set<ChangeListener> = new Set();
-  root!: Inode;
+  declare root: Inode;
   inodeCount = 0;
   #nextId = 1;
   /** Listings that were dropped, for the places of their names. */
@@ -215,34 +236,18 @@ export class Stack {
   readonly #fileSystems = new Map<number, number>();
   readonly #foldedInos = new Map<string, number>();
 
-  /** `sealed`, in place of an upper, is read as one but never written. */
-  constructor(options: OverlayOptions, sealed?: Layer) {
-    const {
-      lower,
-      dataOnly = [],
-      upper,
-      redirectDir,
-      xattrPrefix,
-      redirectMax = REDIRECT_MAX,
-      fsync = 'auto',
-      acl,
-      revalidation,
-    } = options;
+  constructor(options: OverlayOptions) {
+    const { lower, dataOnly = [], upper, redirectDir, xattrPrefix } = options;
     this.options = options;
-    const first = upper ?? sealed;
-    if (lower.length === 0 && first === undefined) throw new FsError('EINVAL', { syscall: 'overlay' });
+    if (lower.length === 0 && upper === undefined) throw new FsError('EINVAL', { syscall: 'overlay' });
     this.upper = upper;
-    this.layers = [...(first === undefined ? [] : [first]), ...lower, ...dataOnly];
-    this.firstLower = first === undefined ? 0 : 1;
+    this.layers = [...(upper === undefined ? [] : [upper]), ...lower, ...dataOnly];
+    this.firstLower = upper === undefined ? 0 : 1;
     this.firstData = this.firstLower + lower.length;
     this.prefix = upper?.xattrPrefix ?? xattrPrefix ?? 'trusted.overlay.';
     const trusted = this.prefix === 'trusted.overlay.';
     this.redirectDir = redirectDir ?? (trusted ? 'on' : 'nofollow');
     this.directoryMoves = redirectDir !== undefined && redirectDir !== 'on' ? 'refuse' : trusted ? 'record' : 'copy';
-    this.redirectMax = redirectMax;
-    this.fsync = fsync;
-    this.acl = acl;
-    this.revalidation = revalidation;
   }
 
   /** The layer whose file system the overlay reports. */
@@ -251,7 +256,7 @@ export class Stack {
   }
 
   layer(index: number): Layer {
-    return this.layers[index] as Layer;
+    return this.layers[index - this.first] as Layer;
   }
 
   /** Throws EROFS without an upper. */
@@ -262,7 +267,8 @@ export class Stack {
 
   /** Where the attributes of an inode are: its topmost object. */
   real(inode: Inode): { layer: Layer; node: LayerNode; index: number } {
-    if (inode.upper !== undefined) return { layer: this.top, node: inode.upper, index: 0 };
+    const { upper } = inode;
+    if (upper !== undefined) return { layer: this.top, node: upper, index: this.first };
     const { layer, node } = inode.lower[0] as Real;
     return { layer: this.layer(layer), node, index: layer };
   }
@@ -275,7 +281,14 @@ export class Stack {
 
   newInode(mode: number, ino: number, upper: LayerNode | undefined, lower: readonly Real[]): Inode {
     this.inodeCount++;
-    return new (isDirectory(mode) ? Directory : Inode)(this.#nextId++, mode, ino, upper, lower);
+    const inode = new (isDirectory(mode) ? Directory : Inode)(this.#nextId++, mode, ino, lower);
+    if (upper) this.place(inode, upper);
+    return inode;
+  }
+
+  /** Gives an inode its object in the upper layer. */
+  place(inode: Inode, node: LayerNode): void {
+    inode.own = { stretch: this.stretch, node };
   }
 
   /**
@@ -403,7 +416,7 @@ export class Stack {
   inUpper(inode: Inode, dir: Inode, name: string): boolean {
     if (inode.pending !== undefined) return false;
     if (inode.union === undefined || dir.lower.length === 0) return inode.upper !== undefined;
-    return dir.listing?.get(name)?.layer === 0;
+    return dir.listing?.get(name)?.layer === this.first;
   }
 
   /** Takes back an inode that was made for nothing: another operation was faster. */

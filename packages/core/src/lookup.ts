@@ -27,7 +27,7 @@ import { isThenable, maybe, type Operation, wait } from './run.js';
 export function* lookup(stack: Stack, dir: Inode, name: string): Operation<Entry | undefined> {
   checkName(name);
   if (!dir.isDirectory) throw new FsError('ENOTDIR', { syscall: 'lookup', path: name });
-  if (stack.revalidation !== undefined) yield* stack.revalidation.check(stack, dir);
+  if (stack.options.revalidation !== undefined) yield* stack.options.revalidation.check(stack, dir);
   for (let reread = false; ; ) {
     const cached = dir.children?.get(name);
     if (cached !== undefined) {
@@ -91,7 +91,8 @@ export function* getattr(stack: Stack, inode: Inode): Operation<Attributes> {
 /** A layer's attributes as the overlay shows them. The kernel, too, gives merged directories a link count of 1. */
 function present(inode: Inode, attributes: Attributes): Attributes {
   attributes.ino = inode.ino;
-  if (inode.isMerged) attributes.nlink = 1;
+  const { upper, parts } = inode;
+  if (parts !== undefined && parts.length > (upper ? 0 : 1)) attributes.nlink = 1;
   if (inode.union !== undefined) attributes.nlink = inode.union.nlink;
   return attributes;
 }
@@ -104,7 +105,7 @@ export function* list(stack: Stack, dir: Inode): Operation<Map<string, Listed>> 
   for (;;) {
     const { version } = dir;
     const listings: LayerListing[] = [];
-    const parts: Real[] = dir.upper === undefined ? [] : [{ layer: 0, node: dir.upper }];
+    const parts: Real[] = dir.upper === undefined ? [] : [{ layer: stack.first, node: dir.upper }];
     for (const part of parts.concat(dir.lower)) {
       const entries = yield* wait(stack.layer(part.layer).readdir(part.node));
       listings.push(yield* resolveEntries(stack, part, entries));
@@ -208,7 +209,7 @@ export function* instantiate(
   if (alias !== undefined) {
     if (alias.isNameless && alias.union === undefined) {
       stack.releaseKept(alias); // held open only, until now
-      alias.upper = found.node;
+      stack.place(alias, found.node);
     }
     return { inode: alias, attributes: present(alias, attributes) };
   }
@@ -251,7 +252,7 @@ function* instantiateDirectory(
     inode.opaque = marks.opaque === 'y';
     inode.redirect = marks.redirect;
     inode.impure = marks.impure;
-    inode.hasOrigin = lower.length > 0;
+    inode.hasOrigin = lower.length > 0 || origin !== undefined;
   }
   return { inode, attributes: present(inode, attributes) };
 }
@@ -361,20 +362,23 @@ function* walk(stack: Stack, start: Real, path: readonly string[], wanted: 'dire
   let restart = false;
   let stop = false;
   let { node } = start;
+  const end = (reached?: LayerNode, rest: readonly string[] = [], isLast = stop): Walked => {
+    return { reached, stop: isLast, below: [...below, ...rest], restart };
+  };
   for (let i = 0; i < path.length; i++) {
     const name = path[i] as string;
     stop ||= yield* hasOpaqueName(layer, node);
     const marker = `.wh.${name}`;
     if (byteLength(marker) <= NAME_MAX && (yield* wait(layer.lookup(node, marker))) !== undefined) stop = true;
     const found = yield* wait(layer.lookup(node, name));
-    if (found === undefined) return { reached: undefined, stop, below: [...below, ...path.slice(i)], restart };
+    if (found === undefined) return end(undefined, path.slice(i));
     const hides = isWhiteoutDevice(found.attributes) || (yield* isXattrWhiteout(stack, start.layer, found));
     const isLast = i + 1 === path.length;
     if (hides || !isDirectory(found.attributes.mode)) {
       const reached = !hides && isLast && wanted === 'file' ? found.node : undefined;
-      return { reached, stop: stop || reached === undefined, below: [...below, name], restart };
+      return end(reached, [name], stop || reached === undefined);
     }
-    if (isLast && wanted === 'file') return { reached: undefined, stop: true, below: [], restart };
+    if (isLast && wanted === 'file') return end(undefined, [], true);
     node = found.node;
     const marks = yield* readMarks(stack, { layer: start.layer, node });
     if (marks.opaque === 'y') {
@@ -388,7 +392,7 @@ function* walk(stack: Stack, start: Real, path: readonly string[], wanted: 'dire
     } else below.push(name);
   }
   stop ||= yield* hasOpaqueName(layer, node);
-  return { reached: node, stop, below, restart };
+  return end(node);
 }
 
 /** Whether a directory is opaque by an entry. Where names are listed they tell; here they have to be asked for. */
@@ -400,7 +404,7 @@ function* hasOpaqueName(layer: Layer, dir: LayerNode): Operation<boolean> {
 /** The lower object that an upper one was copied from, if it records one that still exists. */
 function* originOf(stack: Stack, real: Real): Operation<Origin | undefined> {
   const value = yield* wait(stack.layer(real.layer).getxattr(real.node, `${stack.prefix}origin`));
-  return value === undefined ? undefined : yield* resolveOrigin(stack, value);
+  return value && (yield* resolveOrigin(stack, value));
 }
 
 /** The lower object that the value of an `origin` attribute names, if it still exists. */
@@ -409,7 +413,7 @@ export function* resolveOrigin(stack: Stack, value: Uint8Array): Operation<Origi
   if (handle === undefined) return undefined;
   for (const { layer: index, dev } of stack.origins) {
     const layer = stack.layer(index);
-    const target = layer.resolveHandle === undefined ? undefined : yield* wait(layer.resolveHandle(handle));
+    const target = yield* wait(layer.resolveHandle?.(handle));
     if (target !== undefined) return { value, dev, ino: target.ino, nlink: target.nlink };
   }
   return undefined;

@@ -34,7 +34,7 @@ export interface LayerListing {
   whiteouts: ReadonlySet<string>;
 }
 
-/** A name that layer 0 hides by a whiteout of its own. */
+/** A name that the topmost layer hides by a whiteout of its own. */
 export interface Whiteout {
   /** Whether something below is really hidden by it. */
   covers: boolean;
@@ -60,7 +60,7 @@ export function mergeListings(layers: readonly LayerListing[]): MergedListing {
 
   const hide = (name: string, layer: number, form: Whiteout['form']): void => {
     if (names.has(name) || hidden.has(name)) closed.add(name);
-    else if (layer === 0) whiteouts.set(name, { covers: false, form });
+    else if (layer === (layers[0] as LayerListing).layer) whiteouts.set(name, { covers: false, form });
     hidden.add(name);
   };
 

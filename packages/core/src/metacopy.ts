@@ -6,7 +6,7 @@
 import { isDirectory, isRegular, S_IFDIR } from './attributes.js';
 import { copyBytes, times } from './copy-up.js';
 import { FsError } from './errors.js';
-import { decodeMetacopy, parseRedirect, xattrText } from './format.js';
+import { decodeMetacopy, parseRedirect, REDIRECT_MAX, xattrText } from './format.js';
 import type { Inode, Real, Stack } from './inode.js';
 import type { Found, LayerNode, VerityDigest } from './layer.js';
 import { search, type Trail } from './lookup.js';
@@ -39,7 +39,9 @@ export function metacopies(wanted: MetacopyMode): Metacopies {
     canRecordPlace(stack, inode) {
       if (isRecorded(inode)) return true;
       return (
-        modeOf(stack) === 'make' && inode.dentry !== undefined && byteLength(lowerPath(inode)) <= stack.redirectMax
+        modeOf(stack) === 'make' &&
+        inode.dentry !== undefined &&
+        byteLength(lowerPath(inode)) <= (stack.options.redirectMax ?? REDIRECT_MAX)
       );
     },
     recordPlace,
@@ -109,7 +111,7 @@ function* below(
 
 /** The first data-only layer that has the file. Whiteouts and marks mean nothing there. */
 function* inDataLayers(stack: Stack, path: readonly string[]): Operation<Real | undefined> {
-  for (let index = stack.firstData; index < stack.layers.length; index++) {
+  for (let index = stack.firstData; index < stack.first + stack.layers.length; index++) {
     const layer = stack.layer(index);
     let at = { node: layer.root, mode: S_IFDIR };
     for (const name of path) {

@@ -31,7 +31,7 @@ export class Overlay<M extends Mode = Mode> {
   readonly root: Inode;
   readonly #stack: Stack;
 
-  private constructor(stack: Stack, root: Inode) {
+  protected constructor(stack: Stack, root: Inode) {
     this.#stack = stack;
     this.root = root;
   }
@@ -78,12 +78,12 @@ export class Overlay<M extends Mode = Mode> {
 
   /** Whether the layers may change from outside. */
   get revalidates(): boolean {
-    return this.#stack.revalidation !== undefined;
+    return this.#stack.options.revalidation !== undefined;
   }
 
   /** Where they may: what was checked for one request is checked again for the next. */
   beginRequest(): void {
-    this.#stack.revalidation?.next();
+    this.#stack.options.revalidation?.next();
   }
 
   /** The entry `name` of `dir`, or undefined. Throws ENOTDIR, ENAMETOOLONG. */
@@ -145,11 +145,6 @@ export class Overlay<M extends Mode = Mode> {
   open(inode: Inode, flags: OpenFlags): Operation<OpenHandle> {
     const operation = openFile(this.#stack, inode, flags);
     return flags.truncate ? this.#told(operation, 'change', inode.dentry) : operation;
-  }
-
-  /** Whether a copy-up may yet move the file's data to another object than the one that is open. */
-  mayMove({ inode, node }: OpenHandle): boolean {
-    return this.writable && (inode.upper !== node || inode.pending !== undefined);
   }
 
   read(handle: OpenHandle, buffer: Uint8Array, position: number): Operation<number> {

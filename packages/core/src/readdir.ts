@@ -8,7 +8,7 @@ import type { Operation } from './run.js';
 /** See `Overlay.readdir`. */
 export function* openDirectory(stack: Stack, dir: Inode): Operation<DirectoryEntry[]> {
   if (!dir.isDirectory) throw new FsError('ENOTDIR', { syscall: 'readdir' });
-  if (stack.revalidation !== undefined) yield* stack.revalidation.check(stack, dir);
+  if (stack.options.revalidation !== undefined) yield* stack.options.revalidation.check(stack, dir);
   const listing = dir.listing ?? (yield* list(stack, dir));
   return [...listing.values()].sort((a, b) => b.cookie - a.cookie); // mostly in order, which is seen in one pass
 }

@@ -35,7 +35,8 @@ export function planDirectoryMove(facts: {
 
 /** What the layers below call an object's name. */
 export function lowerName(inode: Inode): string {
-  return inode.redirect ?? (inode.dentry?.name as string);
+  const redirect = inode.upper && inode.redirect; // asked in this order: see `Inode.upper`
+  return redirect ?? (inode.dentry?.name as string);
 }
 
 /** The path by which the layers below know an object, from the overlay's root. */

@@ -13,7 +13,7 @@ import { maybe, type Operation, wait } from './run.js';
 
 /** As {@link require}, without its attributes: a layer call less where the entry is known. */
 function* inodeAt(stack: Stack, dir: Inode, name: string, syscall: 'unlink' | 'rmdir'): Operation<Inode> {
-  const known = stack.revalidation === undefined ? dir.children?.get(name) : undefined;
+  const known = stack.options.revalidation === undefined ? dir.children?.get(name) : undefined;
   return known ?? (yield* require(stack, dir, name, syscall)).inode;
 }
 
@@ -22,7 +22,7 @@ export function* unlink(stack: Stack, dir: Inode, name: string): Operation<void>
   const inode = yield* inodeAt(stack, dir, name, 'unlink');
   if (inode.isDirectory) throw new FsError('EISDIR', { syscall: 'unlink', path: name });
   stack.writable();
-  if (coversBelow(dir, name)) yield* copyUp(stack, dir);
+  if (coversBelow(stack, dir, name)) yield* copyUp(stack, dir);
   yield* maybe(stack.index?.prepareLoss(inode, dir, name));
   yield* stack.namespace.hold(remove(stack, dir, name, 'unlink'));
 }
@@ -33,7 +33,7 @@ export function* rmdir(stack: Stack, dir: Inode, name: string): Operation<void> 
   if (!inode.isDirectory) throw new FsError('ENOTDIR', { syscall: 'rmdir', path: name });
   yield* checkEmpty(stack, inode, name);
   stack.writable();
-  if (coversBelow(dir, name)) yield* copyUp(stack, dir);
+  if (coversBelow(stack, dir, name)) yield* copyUp(stack, dir);
   yield* stack.namespace.hold(remove(stack, dir, name, 'rmdir'));
 }
 
@@ -58,7 +58,7 @@ function* removeInode(
     throw new FsError(inode.isDirectory ? 'EISDIR' : 'ENOTDIR', { syscall, path: name });
   }
   if (inode.isDirectory) yield* checkEmpty(stack, inode, name); // again: somebody may have been faster
-  const covers = coversBelow(dir, name);
+  const covers = coversBelow(stack, dir, name);
   const inUpper = stack.inUpper(inode, dir, name);
   const occupant: Occupant = inUpper ? occupantOf(inode) : 'nothing';
   const place = { dir: dir.upper as LayerNode, name };
@@ -126,5 +126,5 @@ export function nameVanished(
   if (inode.dentry === undefined) {
     stack.becomeNameless(inode);
     stack.letGo(inode);
-  } else if (other !== undefined) inode.upper = other;
+  } else if (other !== undefined) stack.place(inode, other);
 }

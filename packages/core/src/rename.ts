@@ -6,7 +6,7 @@ import { S_IFDIR } from './attributes.js';
 import { copyUp, copyUpToMove, copyXattrs, linkStaged, markImpure, restoreAttributes } from './copy-up.js';
 import { checkLive, coversBelow, nameAppeared, setOpaque, whiteoutAt } from './create.js';
 import { FsError } from './errors.js';
-import { meaningOfName, xattrText } from './format.js';
+import { meaningOfName, REDIRECT_MAX, xattrText } from './format.js';
 import type { Inode, Stack } from './inode.js';
 import type { LayerNode } from './layer.js';
 import { list, lookup, require } from './lookup.js';
@@ -116,7 +116,8 @@ function movePlan(stack: Stack, inode: Inode, from: Inode, to: Inode): Directory
   const sameParent = from === to;
   const targetParentMerges = to.lower.length > 0;
   const plan = planDirectoryMove({ merges, opaque, redirect, sameParent, targetParentMerges, moves });
-  const tooLong = plan.kind === 'redirect' && byteLength(redirectOf(inode, plan.scope)) > stack.redirectMax;
+  const tooLong =
+    plan.kind === 'redirect' && byteLength(redirectOf(inode, plan.scope)) > (stack.options.redirectMax ?? REDIRECT_MAX);
   return tooLong ? { kind: 'copy' } : plan;
 }
 
@@ -180,7 +181,7 @@ function* commitRename(
   if (!(yield* record(stack, source, fromDir, toDir))) return false;
   if (source.hasOrigin) yield* markImpure(stack, toDir);
   if (target?.isDirectory === true && target.upper !== undefined) yield* clearWhiteouts(stack, toDir, toName, target);
-  const covers = coversBelow(fromDir, fromName);
+  const covers = coversBelow(stack, fromDir, fromName);
   const leaves = covers || flag?.endsWith('whiteout') === true;
   const inUpper = target !== undefined && stack.inUpper(target, toDir, toName);
   const over = inUpper ? occupantOf(target) : whiteoutAt(toDir, toName);
@@ -200,7 +201,7 @@ function* commitRename(
   );
   const ino = fromDir.listing?.get(fromName)?.ino ?? source.ino;
   const cookie = toDir.listing?.get(toName)?.cookie;
-  if (target !== undefined) nameVanished(stack, toDir, toName, target, coversBelow(toDir, toName), other);
+  if (target !== undefined) nameVanished(stack, toDir, toName, target, coversBelow(stack, toDir, toName), other);
   moveName(stack, from, leaves, covers);
   nameAppeared(stack, toDir, toName, source, ino, cookie);
   if (target !== undefined) yield* maybe(stack.index?.lost(target, inUpper ? 'upper' : 'lower'));
@@ -234,13 +235,13 @@ function* clearWhiteouts(stack: Stack, dir: Inode, name: string, target: Inode):
   const { node } = yield* wait(upper.stage({ mode: S_IFDIR | (attributes.mode & 0o7777), uid, gid }));
   function* dress(): Operation<void> {
     const names = yield* wait(upper.listxattr(target.upper as LayerNode));
-    yield* copyXattrs(stack, { layer: 0, node: target.upper as LayerNode }, names, node);
+    yield* copyXattrs(stack, { layer: stack.first, node: target.upper as LayerNode }, names, node);
     yield* setOpaque(stack, node);
     yield* restoreAttributes(upper, node, attributes);
   }
   const to = { dir: dir.upper as LayerNode, name };
   yield* linkStaged(upper, node, dress(), { to, over: 'directory', keep: keptNode(target) });
-  if (keptNode(target) === undefined) target.upper = node;
+  if (keptNode(target) === undefined) stack.place(target, node);
   target.whiteouts = undefined;
   target.opaque = true;
 }

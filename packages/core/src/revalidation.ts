@@ -67,7 +67,7 @@ export class Revalidation {
 /** Also forgets the parts of lower layers that are gone. */
 function* stampsOf(stack: Stack, dir: Inode): Operation<Stamp[]> {
   const stamps: Stamp[] = [];
-  if (dir.upper !== undefined) stamps.push(yield* stampOf(stack, { layer: 0, node: dir.upper }));
+  if (dir.upper !== undefined) stamps.push(yield* stampOf(stack, { layer: stack.first, node: dir.upper }));
   const lower: Real[] = [];
   for (const part of dir.lower) {
     try {

@@ -25,7 +25,7 @@ export function* wait<T>(answer: T | PromiseLike<T>): Operation<T> {
 
 /** An operation that there may be none of: `yield* maybe(stack.index?.record(inode))`. */
 export function* maybe<T>(operation: Operation<T> | undefined): Operation<T | undefined> {
-  return operation === undefined ? undefined : yield* operation;
+  return operation && (yield* operation);
 }
 
 /** Runs an operation over synchronous layers. A promise means a type was forced: that is a TypeError. */

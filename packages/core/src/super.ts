@@ -29,7 +29,7 @@ export function* openRoot(stack: Stack): Operation<Inode> {
   const upperRoot = stack.firstLower === 0 ? undefined : stack.top.root;
   const root = stack.newInode(attributes.mode, 0, upperRoot, lower);
   root.ino = stack.presentIno(attributes.dev, attributes.ino); // the upper's own, as in the kernel (`ovl_get_root`)
-  if (upperRoot !== undefined) root.impure = (yield* readMarks(stack, { layer: 0, node: upperRoot })).impure;
+  if (upperRoot !== undefined) root.impure = (yield* readMarks(stack, { layer: stack.first, node: upperRoot })).impure;
   stack.root = root;
   stack.index = yield* maybe(stack.options.index?.(stack));
   return root;

@@ -135,6 +135,16 @@ describe('found once', () => {
 });
 
 describe('found by random runs', () => {
+  it('a deeply copied directory that is known anew keeps its inode number where it moves to', async () => {
+    const operations: FileOperation[] = [
+      { kind: 'rename', from: '/a', to: '/c' },
+      { kind: 'mkdir', path: '/a', mode: 0o755, uid: 0, gid: 0 },
+      { kind: 'stat', path: '/c' },
+      { kind: 'rename', from: '/c', to: '/a/a' },
+    ];
+    const options = { deepCopyUp, redirectMax: 0 };
+    await behavesAsTheModel([{ a: dir({ b: file('') }) }], operations, 'forget', options);
+  });
   it('a deep copy-up does not lose the target directory when it lets go of a hard link in it', async () => {
     const operations: FileOperation[] = [
       { kind: 'link', from: '/a/b', to: '/d/x' },

@@ -150,7 +150,7 @@ export class Pair {
   }
 
   #sharedParts(state: State, dir: Inode): Real[] {
-    const parts = dir.upper === undefined ? [] : [{ layer: 0, node: dir.upper }];
+    const parts = dir.upper === undefined ? [] : [{ layer: state.stack.first, node: dir.upper }];
     return parts.concat(dir.lower).filter(({ layer }) => this.isShared(state, layer));
   }
 

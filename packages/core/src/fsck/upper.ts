@@ -18,7 +18,7 @@ import {
 } from '../format.js';
 import { OVERRIDE_XATTRS } from '../override.js';
 import { type Inode, Stack } from '../inode.js';
-import type { Found, Layer, LayerNode } from '../layer.js';
+import type { Found, Layer, LayerNode, UpperLayer } from '../layer.js';
 import { dataOf } from '../copy-up.js';
 import { list, lookup } from '../lookup.js';
 import { metacopies } from '../metacopy.js';
@@ -61,10 +61,14 @@ interface Walk extends UpperCheck {
 export function* checkUpper(options: UpperCheck): Operation<Finding[]> {
   const { upper, lower, dataOnly = [], prefix } = options;
   const metacopy = metacopies('follow');
-  const stack = new Stack(
-    { lower: lower ?? [], dataOnly, xattrPrefix: prefix, redirectDir: 'follow', metacopy },
-    upper,
-  );
+  const stack = new Stack({
+    lower: lower ?? [],
+    dataOnly,
+    upper: upper as UpperLayer, // which is only read here
+    xattrPrefix: prefix,
+    redirectDir: 'follow',
+    metacopy,
+  });
   const top: Found = { node: upper.root, attributes: yield* wait(upper.getattr(upper.root)) };
   const { dev } = top.attributes;
   const walk: Walk = { ...options, dev, stack, findings: [], markers: [], hasKernelMarks: false };

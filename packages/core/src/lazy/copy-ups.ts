@@ -95,8 +95,8 @@ export class LazyCopyUps implements LazyCopyUp {
     if (upper !== undefined || dentry === undefined || !isRegular(inode.type) || size !== undefined) return false;
     if (atime === 'now' || mtime === 'now' || Object.keys(change).length === 0) return false;
     if (this.#options.attributes !== 'later') return yield* this.#withCopy(stack, inode, change);
-    if (stack.revalidation !== undefined) return false;
-    if (stack.fsync === 'strict' || stack.upper?.promises === undefined) return false;
+    if (stack.options.revalidation !== undefined) return false;
+    if (stack.options.fsync === 'strict' || stack.upper?.promises === undefined) return false;
     const now = yield* getattr(stack, inode);
     const special = S_ISUID | S_ISGID;
     if (((now.mode | (mode ?? 0)) & special) !== 0 || (now.nlink > 1 && inode.union === undefined)) return false;
@@ -180,7 +180,7 @@ export class LazyCopyUps implements LazyCopyUp {
     const { nlink, mode } = attributes;
     if (length < (this.#options.minBytes ?? DEFAULT_MIN_BYTES) || upper.copiesBeside === undefined) return undefined;
     if (nlink > 1 || inode.dentry === undefined || (mode & (S_ISUID | S_ISGID)) !== 0) return undefined;
-    if (stack.revalidation !== undefined) return undefined;
+    if (stack.options.revalidation !== undefined) return undefined;
     const { layer, node } = stack.real(inode);
     if ((yield* wait(layer.getxattr(node, CAPABILITY))) !== undefined) return undefined; // copying would drop it
     if (this.#pending.size >= MAX_PENDING) yield* this.#await(stack, [...this.#pending.keys()][0] as Inode);

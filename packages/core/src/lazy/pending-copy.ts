@@ -322,7 +322,7 @@ export class PendingCopy implements PendingData {
     return [at, Math.min(next?.[0] ?? this.#length, this.#length)];
   }
 
-  #settle({ fsync }: Stack): boolean {
+  #settle({ options: { fsync } }: Stack): boolean {
     if (fsync === 'volatile') return true;
     this.#sync ??= this.#upper.syncBeside?.(this.#to, fsync === 'strict' ? 'all' : 'order') as Job;
     const result = this.#sync.poll();

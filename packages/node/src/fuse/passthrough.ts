@@ -6,7 +6,7 @@
  * up, while somebody reads it, is told to look its name up again (ESTALE, upon which the kernel does so by itself), finds another
  * node there, and opens that; who has the old node open stays with the lower file.
  */
-import { FsError, type Inode, type OpenHandle, type Overlay, errnoOf } from '@ovl/core';
+import { FsError, type Inode, mayMove, type OpenHandle, type Overlay, errnoOf } from '@ovl/core';
 import { ioctlOrErrno, statxFd } from '../syscalls.js';
 import { Fopen } from './protocol.js';
 import type { NodeTable } from './tables.js';
@@ -87,7 +87,7 @@ export class Passthrough {
     const { inode } = handle;
     const backingId = this.#isWorthIt(handle, isNew) ? this.#openBacking(handle.file.fd as number) : 0;
     if (backingId > 0) {
-      const lower = this.#overlay.mayMove(handle) ? { upper: inode.upper, data: inode.data } : undefined;
+      const lower = mayMove(this.#overlay, handle) ? { upper: inode.upper, data: inode.data } : undefined;
       const written = handle.writable !== undefined;
       this.#modes.set(nodeid, { kind: 'passthrough', handles: 1, backingId, written, lower });
       if (handle.writable !== undefined) this.#stale.add(inode);
@@ -100,7 +100,7 @@ export class Passthrough {
   #isWorthIt(handle: OpenHandle, isNew: 'new' | undefined): boolean {
     const { file, flags } = handle;
     if (this.#refused || file.fd === undefined) return false;
-    if (this.#overlay.mayMove(handle)) return this.#files === 'all' && this.#mayBeLeft(handle);
+    if (mayMove(this.#overlay, handle)) return this.#files === 'all' && this.#mayBeLeft(handle);
     if (isNew === 'new' || (flags.write && flags.truncate)) return true; // nobody knows how large it will be
     return statxFd(file.fd).size >= MIN_BYTES;
   }
