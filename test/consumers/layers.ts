@@ -18,20 +18,27 @@ export type Files = Record<string, string | { link: string }>;
 export const BASES = ['memory', 'a host directory'] as const;
 export type Base = (typeof BASES)[number];
 
+export interface Stacked {
+  overlay: Overlay<'sync'>;
+  upper: Layer<'sync'>;
+  fs: NodeFs;
+}
+
 /** An empty memory layer on a layer for each step, on the base with its files. */
-export function stacked(base: Base, files: Files, ...steps: Step[]): { overlay: Overlay<'sync'>; fs: NodeFs } {
+export function stacked(base: Base, files: Files, ...steps: Step[]): Stacked {
   const lower: Layer<'sync'>[] = [baseOf(base, files)];
   for (const step of steps) {
     const upper = memoryLayer();
     step(createFs(overlay({ lower, upper }), { cwd: '/' }));
     lower.unshift(upper);
   }
-  const made = overlay({ lower, upper: memoryLayer() });
-  return { overlay: made, fs: createFs(made, { cwd: '/' }) };
+  const upper = memoryLayer();
+  const made = overlay({ lower, upper });
+  return { overlay: made, upper, fs: createFs(made, { cwd: '/' }) };
 }
 
 /** A directory that is gone when the test is over. */
-function temporaryDirectory(): string {
+export function temporaryDirectory(): string {
   const path = hostFs.mkdtempSync(join(tmpdir(), 'ovl-consumer-'));
   onTestFinished(() => rm(path, { recursive: true, force: true }));
   return path;
