@@ -50,6 +50,7 @@ function* copyUpOne(stack: Stack, inode: Inode, wanted: number | 'metadata'): Op
   if (inode.upper !== undefined) return; // somebody else's copy-up was in flight
   const upper = stack.writable();
   const { layer, node, index } = stack.real(inode);
+  const source: Real = { layer: index, node };
   const attributes = { ...(yield* wait(layer.getattr(node))), ...inode.shown };
   const xattrs = yield* wait(layer.listxattr(node));
   if (!xattrs.includes(`${stack.prefix}metacopy`)) inode.whole = node;
@@ -59,15 +60,15 @@ function* copyUpOne(stack: Stack, inode: Inode, wanted: number | 'metadata'): Op
   const object: NewObject = { mode: stagingMode(attributes.mode), uid, gid, rdev };
   if (isSymlink(attributes.mode)) object.target = yield* wait(layer.readlink(node));
 
-  const staged = yield* wait(upper.stage(object));
+  const staged = yield* wait(upper.stage(object, wanted ? inode.whole : undefined));
   let linked = false;
   try {
     // Data before attributes: a write clears file capabilities and set-id bits.
     const left = isRegular(attributes.mode)
       ? yield* copyData(stack, inode, staged.node, attributes, wanted)
       : undefined;
-    yield* copyXattrs(stack, { layer: index, node }, xattrs, staged.node);
-    const origin = brokenLink ? undefined : yield* recordOrigin(stack, { layer: index, node }, staged.node);
+    yield* copyXattrs(stack, source, xattrs, staged.node);
+    const origin = brokenLink ? undefined : yield* recordOrigin(stack, source, staged.node);
     if (left?.mark !== undefined) yield* wait(upper.setxattr(staged.node, `${stack.prefix}metacopy`, left.mark));
     yield* restoreAttributes(upper, staged.node, attributes);
     if (stack.options.fsync === 'strict') yield* syncObject(upper, staged.node, attributes.mode);
@@ -233,8 +234,7 @@ export function* copyBytes(stack: Stack, source: Real, target: LayerNode, length
   try {
     const to = yield* wait(upper.openWritable(target));
     try {
-      const copied = upper.copyData !== undefined && (yield* wait(upper.copyData(from, to, length)));
-      if (!copied) yield* copySegments(upper, target, from, to, length);
+      if (!(yield* wait(upper.copyData?.(from, to, length)))) yield* copySegments(upper, target, from, to, length);
       const { fsync } = stack.options;
       if (fsync !== 'volatile') yield* wait(fsync !== 'strict' && to.order ? to.order() : to.fsync('data'));
     } finally {

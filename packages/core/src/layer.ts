@@ -173,8 +173,11 @@ export type NamespaceChange =
 export interface UpperLayer<M extends Mode = Mode> extends Layer<M> {
   /** Where overlay attributes are kept: privileged hosts use "trusted.overlay.". */
   readonly xattrPrefix: 'trusted.overlay.' | 'user.overlay.';
-  /** Makes an object without a name. It is used like any other, is invisible, and vanishes at a crash unless linked. */
-  stage(object: NewObject): Answer<M, Found>;
+  /**
+   * Makes an object without a name. It is used like any other, is invisible, and vanishes at a crash unless linked. `source` is
+   * for who copies ahead: the object of a lower layer whose data it gets next, by `copyData`.
+   */
+  stage(object: NewObject, source?: LayerNode): Answer<M, Found>;
   /** Drops a staged object that will not be linked. */
   discard(node: LayerNode): Answer<M, void>;
   /** Makes an object at a free name, atomically with all its attributes. Throws EEXIST. */

@@ -6,10 +6,12 @@
 import { fdatasync, fsync, read, write } from 'node:fs';
 import { promisify } from 'node:util';
 import { FsError, type Job, errnoOf, isFsError } from '@ovl/core';
+import { type StagingTask, stageFiles } from './staging-beside.js';
 import { bindAsync, errorOf } from './libc.js';
 
 /** What to do with descriptors, which are the process's. */
 export type BesideTask =
+  | StagingTask
   | { kind: 'copy'; slot: number; from: number; to: number; position: number; length: number }
   | { kind: 'order' | 'data' | 'all'; slot: number; to: number }
   /** Keep the mount from being unmounted unawares, or do so no more. */
@@ -17,6 +19,8 @@ export type BesideTask =
 
 /** "give-up": what the mount is held for cannot be done, so it is let go if it is unmounted already, lazily. */
 export type Hold = 'hold' | 'let-go' | 'give-up';
+
+type SlotTask = Exclude<BesideTask, StagingTask>;
 
 /** Tasks under way at one time. */
 const SLOTS = 128;
@@ -39,8 +43,13 @@ export class Beside {
     this.#post = post;
   }
 
+  /** Has small files made that nobody waits for; what becomes of them is in the task's own memory. */
+  stage(task: StagingTask): void {
+    this.#post(task);
+  }
+
   /** Begins a task. The descriptors stay open until it has ended. Throws EAGAIN if there are too many. */
-  begin(task: (slot: number) => BesideTask): BesideJob {
+  begin(task: (slot: number) => SlotTask): BesideJob {
     for (let slot = 0; slot < SLOTS; slot++) {
       if (Atomics.compareExchange(this.#words, slot * 2, FREE, RUNNING) !== FREE) continue;
       this.#post(task(slot));
@@ -78,6 +87,7 @@ export class BesideJob implements Job {
 
 /** The main thread's side: carries a task out. `hold` is for the tasks of these names. */
 export function runBeside(memory: SharedArrayBuffer, task: BesideTask, hold: (how: Hold) => void): void {
+  if (task.kind === 'stage') return stageFiles(task);
   const words = new Int32Array(memory);
   const ended = (result: number): void => {
     Atomics.store(words, task.slot * 2 + 1, result);
@@ -102,7 +112,7 @@ const syncFileRange = bindAsync<(fd: number, at: number, length: number, flags: 
 const SYNC_FILE_RANGE_WRITE = 2;
 const SYNC_FILE_RANGE_WRITE_AND_WAIT = 7;
 
-async function carryOut(task: BesideTask, hold: (how: Hold) => void): Promise<number> {
+async function carryOut(task: SlotTask, hold: (how: Hold) => void): Promise<number> {
   switch (task.kind) {
     case 'hold':
     case 'let-go':

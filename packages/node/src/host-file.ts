@@ -94,6 +94,11 @@ export class Copier {
   /** Devices that no data can be shared with. */
   readonly #unshared = new Set<number>();
 
+  /** Whether data of that file system is known to be copied, never shared. */
+  copiesFrom(dev: number): boolean {
+    return this.#unshared.has(dev);
+  }
+
   /** Shares the data of a whole file with an empty one, where the file systems can (reflink). */
   clone(from: LayerFile<'sync'>, to: UpperFile<'sync'>): boolean {
     if (from.fd === undefined || to.fd === undefined) return false;
@@ -131,7 +136,8 @@ export function copyRange(
 /** What is no longer than this has no hole that is worth keeping. */
 const BLOCK = 4096;
 
-function copyRanges(from: number, to: number, length: number): boolean {
+/** Between descriptors; `to` is empty. */
+export function copyRanges(from: number, to: number, length: number): boolean {
   // Most files have no holes: the first one found is their end.
   let hole = length <= BLOCK ? length : lseekOrErrno(from, 0, SEEK_HOLE);
   for (let at = 0; ; hole = lseekOrErrno(from, at, SEEK_HOLE)) {

@@ -21,6 +21,7 @@ import {
   S_ISGID,
   type UpperLayer,
   isFsError,
+  isRegular,
 } from '@ovl/core';
 import type { Beside } from './beside.js';
 import { commitExchange, commitLink, commitRename, commitUnlink } from './host-commit.js';
@@ -28,7 +29,7 @@ import { type Surroundings, arrivesAsAsked, isWhiteout, make, settle } from './h
 import { Copier, HostFile, copyRange } from './host-file.js';
 import { HostLayer } from './host-layer.js';
 import {
-  type HostNode,
+  HostNode,
   checkEntry,
   directories,
   forgetInherited,
@@ -38,6 +39,7 @@ import {
   newNode,
 } from './host-nodes.js';
 import { type OverrideWish, upperWithOverride } from './override-layer.js';
+import { CopyAhead } from './copy-ahead.js';
 import { KeptDescriptors } from './kept-descriptors.js';
 import {
   AT_FDCWD,
@@ -61,11 +63,13 @@ import {
   renameat2,
   setxattr,
   statxAt,
+  statxFd,
   syncfs,
   unlinkatOrErrno,
   utimensat,
 } from './syscalls.js';
 import { type GuardedDirectory, checkKernelMounts, checkPlacement, lock } from './upper-guard.js';
+import { likeness } from './staging-beside.js';
 import { type WriteOrder, writeOrderOf } from './write-order.js';
 import { closeBesideWork, openBesideWork, WorkDirectory } from './work-dir.js';
 
@@ -81,6 +85,8 @@ export interface HostUpperOptions {
   owners?: 'required' | 'attempted';
   /** What copies beside the caller. Default: nothing does. */
   beside?: Beside;
+  /** Whether small files may be copied before they are asked for: where layers below stay as they are. Needs `beside`. */
+  copyAhead?: 'on' | 'off';
 }
 
 /** Room that is left when changes are remembered instead of made: copies take more than their data. */
@@ -96,6 +102,8 @@ export interface HostUpperLayer extends UpperLayer<'sync'> {
   markVolatile(): void;
   /** See {@link HostLayer.ignoreUuid}. */
   ignoreUuid(): void;
+  /** What was copied before it was asked for, if anything can be. */
+  readonly ahead?: CopyAhead | undefined;
 }
 
 /**
@@ -130,6 +138,7 @@ export function hostUpper(options: HostUpperOptions): HostUpperLayer {
 
 class HostUpper extends HostLayer implements HostUpperLayer {
   readonly xattrPrefix: 'trusted.overlay.' | 'user.overlay.';
+  readonly ahead: CopyAhead | undefined;
   readonly #upper: GuardedDirectory;
   readonly #workLock: GuardedDirectory;
   readonly #work: WorkDirectory;
@@ -149,13 +158,15 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   #fresh: { node: HostNode; fd: number } | undefined;
   /** The file staged last, as long as nothing can have changed its mode. */
   #staged: { node: HostNode; permissions: number } | undefined;
+  /** Its data is there already, copied from `source`. */
+  #filled: { node: HostNode; source: Int32Array; file?: HostFile } | undefined;
 
   constructor(
     upper: GuardedDirectory,
     workLock: GuardedDirectory,
     work: WorkDirectory,
     prefix: 'trusted.overlay.' | 'user.overlay.',
-    { owners = 'required', beside }: HostUpperOptions,
+    { owners = 'required', beside, copyAhead }: HostUpperOptions,
   ) {
     super(upper.path, openat(upper.fd, '.', O_PATH | O_DIRECTORY | O_NOFOLLOW));
     this.#upper = upper;
@@ -166,10 +177,28 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     this.#beside = beside;
     this.#staging = this.#surroundings(work.node);
     this.#order = writeOrderOf(upper.fd);
+    if (copyAhead === 'on' && beside !== undefined && this.#order === 'journal')
+      this.ahead = new CopyAhead(work, (task) => beside.stage(task));
   }
 
-  stage(object: NewObject): Found {
-    return this.#asPermitted(object, (permitted) => this.#stage(permitted));
+  stage(object: NewObject, source?: LayerNode): Found {
+    return this.#asPermitted(object, (permitted) => this.#stageAhead(permitted, source) ?? this.#stage(permitted));
+  }
+
+  /** From a copy that was made ahead, where there is one. */
+  #stageAhead(object: NewObject, source: LayerNode | undefined): Found | undefined {
+    const { ahead } = this;
+    if (ahead === undefined || !isRegular(object.mode) || !(source instanceof HostNode)) return undefined;
+    if (!this.#copier.copiesFrom(source.dev)) return undefined;
+    const made = ahead.take(source);
+    ahead.asked(source, object.mode);
+    if (made === undefined) return undefined;
+    this.#dropFresh();
+    const node = newNode(this.#work.node, made.name, DT_REG);
+    const found = this.#settled(this.#work.fd, node, made.fd, object, arrivesAsAsked(object, this.#staging));
+    this.#staged = { node, permissions: found.attributes.mode & 0o7777 };
+    this.#filled = { node, source: made.source };
+    return found;
   }
 
   #asPermitted(object: NewObject, makeIt: (object: NewObject) => Found): Found {
@@ -204,6 +233,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     const { parent, name } = hostNode(node);
     this.#dropFresh();
     if (parent !== this.#work.node) return; // linked by now
+    if (this.#filled?.node === node) this.#filled = undefined;
     directories.forget(hostNode(node));
     this.#work.remove(name);
   }
@@ -311,6 +341,10 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   setattr(node: LayerNode, change: AttributeChange): void {
     const object = hostNode(node);
     const { size, uid, gid, mode, atime, mtime } = change;
+    if (this.#filled?.node === object) {
+      this.#filled = undefined;
+      this.#truncate(object, 0); // its data was not asked for
+    }
     const isStill = mode !== undefined && this.#stillHas(object, mode & 0o7777) && (uid ?? gid) === undefined;
     this.#staged = undefined;
     if (size !== undefined) this.#truncate(object, size);
@@ -376,7 +410,9 @@ class HostUpper extends HostLayer implements HostUpperLayer {
     if (this.#fresh?.node === node) {
       const { fd } = this.#fresh;
       this.#fresh = undefined;
-      return new HostFile(fd, hostNode(node).dev, this.#order);
+      const file = new HostFile(fd, hostNode(node).dev, this.#order);
+      if (this.#filled?.node === node) this.#filled.file = file;
+      return file;
     }
     return new HostFile(this.#openOwn(hostNode(node), O_RDWR), hostNode(node).dev, this.#order);
   }
@@ -408,7 +444,17 @@ class HostUpper extends HostLayer implements HostUpperLayer {
   }
 
   copyData(from: LayerFile<'sync'>, to: HostFile, length: number): boolean {
+    if (this.#filled?.file === to && this.#isTrue(this.#filled.source, from, to, length)) return true;
     return this.#copier.copy(from, to, length);
+  }
+
+  /** Whether a copy that was made ahead is one of `from` as it is now; emptied if it is not. */
+  #isTrue(source: Int32Array, from: LayerFile<'sync'>, to: HostFile, length: number): boolean {
+    this.#filled = undefined;
+    const now = from.fd === undefined ? undefined : statxFd(from.fd);
+    const isSame = now?.size === length && likeness(now).every((word, i) => word === source[i]);
+    if (!isSame) ftruncate(to.fd, 0);
+    return isSame;
   }
 
   copyRange(
@@ -461,6 +507,7 @@ class HostUpper extends HostLayer implements HostUpperLayer {
 
   override close(): void {
     if (this.root.fd < 0) return;
+    this.ahead?.close();
     this.#dropFresh();
     this.#kept.releaseAll();
     this.#work.close();

@@ -15,6 +15,7 @@ import {
 } from '@ovl/core';
 import type { LazyCopyUps } from '@ovl/core/lazy';
 import type { Beside } from './beside.js';
+import type { CopyAhead } from './copy-ahead.js';
 import { CoveredLayer } from './covered-layer.js';
 import type { ServerOptions } from './fuse/server.js';
 import { openHostLayer } from './host-layer.js';
@@ -25,6 +26,8 @@ import { OverrideLayer, type OverrideWish, withOverride } from './override-layer
 import { type DirectoryLayer, IdmappedLayer } from './seen-layer.js';
 
 export interface OpenedLayers {
+  /** What is copied before it is asked for, if anything can be. */
+  ahead: CopyAhead | undefined;
   overlay: Overlay<'sync'>;
   /** Where overlay attributes are kept. */
   userxattr: boolean;
@@ -42,7 +45,10 @@ export function openLayers(request: LayerRequest, later: { lazy?: LazyCopyUps; b
   const options: Parameters<typeof Overlay.open<'sync'>>[0] = { lower, dataOnly, deepCopyUp };
   if (request.timeout !== undefined) options.revalidation = new Revalidation();
   const upper = upperOptions(request, lower);
-  if (later.beside !== undefined && upper !== undefined) upper.beside = later.beside;
+  if (later.beside !== undefined && upper !== undefined) {
+    upper.beside = later.beside;
+    upper.copyAhead = mayCopyAhead(request) ? 'on' : 'off';
+  }
   if (later.lazy !== undefined && request.lazyCopyUp !== 'off') options.lazy = later.lazy;
   const opened = upper === undefined ? undefined : hostUpper(upper);
   if (opened !== undefined) {
@@ -59,12 +65,18 @@ export function openLayers(request: LayerRequest, later: { lazy?: LazyCopyUps; b
   if (map !== undefined) options.owners = map;
   const prefix = options.upper?.xattrPrefix ?? options.xattrPrefix;
   return {
+    ahead: opened?.ahead,
     overlay: runSync(Overlay.open(options)),
     userxattr: prefix === 'user.overlay.',
     begin: () => {
       if (fsync === 'volatile' && !vanishes) opened?.markVolatile();
     },
   };
+}
+
+/** Where copy-up copies data, and waits for its order only; what changes from outside is looked at when it is asked for. */
+function mayCopyAhead({ timeout, fsync, metacopy, lazyCopyUp }: LayerRequest): boolean {
+  return timeout === undefined && (fsync ?? 'auto') === 'auto' && metacopy !== 'on' && lazyCopyUp !== 'off';
 }
 
 function openLower(request: LayerRequest, index: number, map: OwnerMap | undefined): DirectoryLayer {

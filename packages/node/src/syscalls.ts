@@ -275,6 +275,7 @@ export function fdatasync(fd: number): void {
 }
 
 const SYNC_FILE_RANGE_WAIT_BEFORE = 1;
+const SYNC_FILE_RANGE_WRITE = 2;
 const SYNC_FILE_RANGE_WRITE_AND_WAIT = 7;
 
 /**
@@ -288,6 +289,11 @@ export function checkWriteback(fd: number): void {
 /** Writes a file's data back and waits for it; neither commits the journal nor flushes the device's cache. */
 export function writeBack(fd: number): void {
   checked(c.syncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE_AND_WAIT), 'sync_file_range');
+}
+
+/** Begins to write a file's data back. */
+export function startWriteBack(fd: number): void {
+  checked(c.syncFileRange(fd, 0, 0, SYNC_FILE_RANGE_WRITE), 'sync_file_range');
 }
 
 /** `fd` may be anything on the file system but an O_PATH descriptor. */

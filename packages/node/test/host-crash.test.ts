@@ -11,6 +11,8 @@ import {
   canonical,
   concrete,
   DEFAULT_OPTIONS,
+  dir,
+  file,
   type FileOperation,
   Model,
   OverlayDriver,
@@ -22,9 +24,10 @@ import * as fc from 'fast-check';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { requireOrSkip } from '../../../test/support/require.js';
 import { seedOfRun } from '../../../test/support/seed.js';
+import { Beside, besideMemory, runBeside } from '../src/beside.js';
 import { fsck } from '../src/fsck.js';
 import { hostLayer } from '../src/host-layer.js';
-import { hostUpper } from '../src/host-upper.js';
+import { type HostUpperOptions, hostUpper } from '../src/host-upper.js';
 import { mount, umount2 } from '../src/mount-syscalls.js';
 import { isRoot, temporary } from './host-support.js';
 
@@ -38,7 +41,7 @@ const machine = vi.hoisted(() => ({
 }));
 
 const LOOKING =
-  /^(close|pread|getdents64|readlinkat|statx|lseek|fstatfs|flock|getrlimit|umask|name_to_handle_at|open_by_handle_at|[lf]?(get|list)xattr|fsync|fdatasync|syncfs)$/;
+  /^(close|pread|getdents64|readlinkat|statx|lseek|fstatfs|flock|getrlimit|umask|name_to_handle_at|open_by_handle_at|[lf]?(get|list)xattr|fsync|fdatasync|sync_file_range|syncfs)$/;
 const GETXATTRAT = 464;
 const LISTXATTRAT = 465;
 const O_CREAT_OR_TRUNC = 0o1100;
@@ -69,16 +72,36 @@ vi.mock('../src/libc.js', async (importOriginal) => {
   return { ...original, bind };
 });
 
+vi.mock('../src/write-order.js', () => ({ writeOrderOf: () => 'journal' }));
+
 interface Directories {
   lower: string[];
   upper: string;
   work: string;
   index: IndexOpener;
+  /** Called for each file that is copied ahead of its time. */
+  ahead?: () => void;
 }
 
-function open({ lower, upper, work, index }: Directories): OverlayDriver {
-  const layers = { lower: lower.map((path) => hostLayer(path)), upper: hostUpper({ upper, work }), index };
-  return new OverlayDriver(runSync(Overlay.open(layers)), { mode: 'sync', inodes: 'forget' });
+function open({ lower, upper, work, index, ahead }: Directories): OverlayDriver {
+  const layers = {
+    lower: lower.map((path) => hostLayer(path)),
+    upper: hostUpper({ upper, work, ...besides(ahead) }),
+    index,
+  };
+  // What is copied ahead is guessed by the nodes of a directory that is in use.
+  return new OverlayDriver(runSync(Overlay.open(layers)), { mode: 'sync', inodes: ahead ? 'keep' : 'forget' });
+}
+
+/** What is done beside is done at once, and cut off like everything else. */
+function besides(ahead: (() => void) | undefined): Partial<HostUpperOptions> {
+  if (ahead === undefined) return {};
+  const memory = besideMemory();
+  const beside = new Beside(memory, (task) => {
+    if (task.kind === 'stage') task.files.forEach(ahead);
+    runBeside(memory, task, () => {});
+  });
+  return { beside, copyAhead: 'on' };
 }
 
 function build(root: string, tree: TreeSpec): void {
@@ -177,6 +200,36 @@ function given<T>(arbitrary: Arbitrary<T>): fc.Arbitrary<T> {
   return arbitrary as fc.Arbitrary<T>;
 }
 
+/** Returns how many crashes there were. */
+async function crashAtEach(
+  base: string,
+  index: IndexOpener,
+  trees: TreeSpec[],
+  patterns: readonly FileOperation[],
+  ahead?: () => void,
+): Promise<number> {
+  mkdirSync(base);
+  const lower = trees.map((_, i) => `${base}/${i}`);
+  const directories: Directories = { lower, upper: `${base}/upper`, work: `${base}/work`, index };
+  if (ahead !== undefined) directories.ahead = ahead;
+  for (const [i, tree] of trees.entries()) build(directories.lower[i] as string, tree);
+  const before = look(directories.lower);
+  const models = [new Model(trees)];
+  const operations: FileOperation[] = [];
+  for (const pattern of patterns) {
+    const next = (models.at(-1) as Model).clone();
+    const operation = concrete(next.paths(), pattern);
+    await apply(next, operation);
+    operations.push(operation);
+    models.push(next);
+  }
+  let after = 0;
+  while (await crash(directories, operations, models, after)) after++;
+  expect(look(directories.lower)).toBe(before);
+  rmSync(base, { recursive: true, force: true });
+  return after;
+}
+
 const RUNS = Number(process.env.OVL_RUNS ?? 1);
 
 test.for(['off', 'on'] as const)(
@@ -191,24 +244,7 @@ test.for(['off', 'on'] as const)(
     onTestFinished(() => umount2(disk, MNT_DETACH));
     let crashes = 0;
     const everyCrash = async (trees: TreeSpec[], patterns: FileOperation[]): Promise<void> => {
-      const base = `${disk}/${crashes}`;
-      mkdirSync(base);
-      const lower = trees.map((_, i) => `${base}/${i}`);
-      const directories = { lower, upper: `${base}/upper`, work: `${base}/work`, index: inodeIndex(index) };
-      for (const [i, tree] of trees.entries()) build(directories.lower[i] as string, tree);
-      const before = look(directories.lower);
-      const models = [new Model(trees)];
-      const operations: FileOperation[] = [];
-      for (const pattern of patterns) {
-        const next = (models.at(-1) as Model).clone();
-        const operation = concrete(next.paths(), pattern);
-        await apply(next, operation);
-        operations.push(operation);
-        models.push(next);
-      }
-      for (let after = 0; await crash(directories, operations, models, after); after++) crashes++;
-      expect(look(directories.lower)).toBe(before);
-      rmSync(base, { recursive: true, force: true });
+      crashes += await crashAtEach(`${disk}/${crashes}`, inodeIndex(index), trees, patterns);
     };
     const property = fc.asyncProperty(
       given(arbitraryLayers(fc, { ...DEFAULT_OPTIONS, links: index === 'on' })),
@@ -219,3 +255,19 @@ test.for(['off', 'on'] as const)(
     console.log(`${crashes} crashes`);
   },
 );
+
+test('a crash while files are copied before they are asked for', { timeout: 60_000 }, async (ctx) => {
+  requireOrSkip(ctx, isRoot, 'root');
+  process.umask(0);
+  const disk = temporary();
+  mount('ovl-crash', disk, 'tmpfs', 0, 'size=512m'); // so much must be free for a guess
+  onTestFinished(() => umount2(disk, MNT_DETACH));
+  const names = Array.from({ length: 9 }, (_, i) => `f${i}`);
+  const tree: TreeSpec = { d: dir(Object.fromEntries(names.map((name) => [name, file(`content of ${name}`)]))) };
+  const operations: FileOperation[] = names.map((name) => ({ kind: 'chmod', path: `/d/${name}`, mode: 0o640 }));
+  operations.splice(7, 0, { kind: 'unlink', path: '/d/f8' }); // which was copied by then
+  let ahead = 0;
+  const crashes = await crashAtEach(`${disk}/0`, inodeIndex('on'), [tree], operations.slice(0, 9), () => ahead++);
+  expect(ahead).toBeGreaterThan(0);
+  expect(crashes).toBeGreaterThan(9 * 4);
+});

@@ -38,8 +38,9 @@ export class Later {
 
   /** Whether there is nothing to do but to wait for a request. */
   get isIdle(): boolean {
-    const { lazy, staleAttributes } = this.#server;
-    return this.#parked.length === 0 && lazy?.hasWork !== true && staleAttributes?.isPending !== true;
+    const { lazy, staleAttributes, ahead } = this.#server;
+    if (this.#parked.length > 0 || lazy?.hasWork === true) return false;
+    return staleAttributes?.isPending !== true && ahead?.isEmpty !== false;
   }
 
   /** How long to wait for a request before {@link work}, in milliseconds. */
@@ -64,6 +65,7 @@ export class Later {
     const { staleAttributes } = this.#server;
     if (staleAttributes?.isPending === true) return staleAttributes.refresh();
     this.#isQuiet = true;
+    if (this.#server.lazy?.hasWork !== true) this.#server.ahead?.drop(); // what is done next may be what was guessed
     this.#workOnce();
     this.#retry();
   }

@@ -7,6 +7,7 @@
 import { type Attributes, type Inode, type OpenHandle, type Overlay, runSync } from '@ovl/core';
 import type { LazyCopyUps } from '@ovl/core/lazy';
 import type { Beside } from '../beside.js';
+import type { CopyAhead } from '../copy-ahead.js';
 import { ReadAhead } from './read-ahead.js';
 import { Listings } from './listings.js';
 import type { Passthrough } from './passthrough.js';
@@ -60,6 +61,8 @@ export class Server {
   readonly lazy: LazyCopyUps | undefined;
   /** What they are done by. */
   readonly beside: Beside | undefined;
+  /** Copies that nobody has asked for yet. */
+  readonly ahead: CopyAhead | undefined;
   /** In place of `fsync`, on a volatile mount. */
   readonly volatile: VolatileSync | undefined;
   /** Where there is somebody to sync files meanwhile. */
@@ -78,11 +81,12 @@ export class Server {
   constructor(
     overlay: Overlay<'sync'>,
     options: ServerOptions = {},
-    later: { lazy?: LazyCopyUps; beside?: Beside } = {},
+    later: { lazy?: LazyCopyUps; beside?: Beside; ahead?: CopyAhead | undefined } = {},
   ) {
     this.overlay = overlay;
     this.lazy = later.lazy;
     this.beside = later.beside;
+    this.ahead = later.ahead;
     this.options = options;
     this.listings = new Listings(overlay);
     this.readAhead = overlay.revalidates ? undefined : new ReadAhead(this);
