@@ -10,8 +10,8 @@ import type { Change } from './change.js';
 import { type Conflict, Examination } from './conflicts.js';
 import { Planner, type Plan } from './plan.js';
 import { removeTree, Staging, timesOf } from './staging.js';
-import { lookupPath, State } from './state.js';
-import { type Dress, inverse, perform, setDress, type Step } from './steps.js';
+import { Held, lookupPath, State } from './state.js';
+import { type Dress, inverse, parentOf, perform, setDress, type Step } from './steps.js';
 
 export interface ApplyOptions {
   /**
@@ -87,10 +87,31 @@ export function* prepare<M extends Mode>(
   { onConflict = 'error' }: ApplyOptions = {},
 ): Operation<{ applied: Applied; plan: Plan | undefined }> {
   if (!target.writable) throw new FsError('EROFS', { syscall: 'apply' });
+  const held = new Held();
+  try {
+    const list = [...changes];
+    for (const { basePath, before, directory } of list) {
+      yield* held.directory(directory.overlay, directory.path);
+      if (before !== undefined) yield* held.directory(before.overlay, parentOf(before.path));
+      for (const path of [basePath, before?.path])
+        if (path !== undefined) yield* held.directory(target, parentOf(path));
+    }
+    return yield* prepareHeld(list, target, onConflict, held);
+  } finally {
+    held.release();
+  }
+}
+
+function* prepareHeld(
+  changes: readonly Change[],
+  target: Overlay,
+  onConflict: NonNullable<ApplyOptions['onConflict']>,
+  held: Held,
+): Operation<{ applied: Applied; plan: Plan | undefined }> {
   const state = yield* State.of(target);
   const decided: Applied['conflicts'] = [];
   const fatal: Conflict[] = [];
-  const examination = new Examination(state, [...changes], (conflict) => {
+  const examination = new Examination(state, changes, (conflict) => {
     const kept =
       onConflict === 'error' ? 'theirs' : typeof onConflict === 'function' ? onConflict(conflict) : onConflict;
     const isImpossible = conflict.reason === 'orphaned' && kept === 'theirs';
@@ -110,6 +131,7 @@ export function* prepare<M extends Mode>(
   const root = yield* target.getattr(target.root);
   const staging = yield* Staging.open(state);
   try {
+    yield* held.directory(target, staging.path);
     return { applied, plan: yield* new Planner(state, staging, verdicts, root).run() };
   } catch (error) {
     yield* twice(() => staging.remove());
@@ -124,9 +146,11 @@ export function* prepare<M extends Mode>(
  */
 export function* carryOut(target: Overlay, plan: Plan): Operation<void> {
   const { steps } = plan;
+  const held = new Held();
   let done = 0;
   let mark: number | undefined;
   try {
+    for (const step of steps) for (const path of pathsOf(step)) yield* held.directory(target, parentOf(path));
     for (; done < steps.length; done++) {
       const step = steps[done] as Step;
       mark = undefined;
@@ -141,9 +165,17 @@ export function* carryOut(target: Overlay, plan: Plan): Operation<void> {
     } catch {
       throw new RollbackError(plan, done, error);
     }
+    held.release();
     yield* takeBack(target, plan, done, error);
     throw error;
+  } finally {
+    held.release();
   }
+}
+
+function pathsOf(step: Step): string[] {
+  if (step.kind === 'set') return [step.path];
+  return step.kind === 'move' ? [step.from, step.to] : [step.a, step.b];
 }
 
 /** Undoes the first `done` steps of a plan (default: all), and removes what was staged. Throws RollbackError. */

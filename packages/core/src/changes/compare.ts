@@ -64,7 +64,7 @@ function* sameContent(now: Side, old: Side, how: ContentComparison): Operation<b
   if (size !== old.attributes.size) return false;
   if (size === 0 || (how === 'times' && sameTime(now.attributes, old.attributes))) return true;
   return yield* opened(now.overlay, now.inode, (a) =>
-    opened(old.overlay, old.inode, (b) => sameData(now.overlay, a, old.overlay, b)),
+    opened(old.overlay, old.inode, (b) => sameData(now.overlay, a, old.overlay, b, Math.min(size, BUFFER_SIZE))),
   );
 }
 
@@ -78,14 +78,14 @@ function* opened<T>(overlay: Overlay, inode: Inode, use: (handle: OpenHandle) =>
   }
 }
 
-function* sameData(one: Overlay, a: OpenHandle, other: Overlay, b: OpenHandle): Operation<boolean> {
+function* sameData(one: Overlay, a: OpenHandle, other: Overlay, b: OpenHandle, step: number): Operation<boolean> {
   if (a.node === b.node) return true; // one of them left its data below
-  const [left, right] = [new Uint8Array(BUFFER_SIZE), new Uint8Array(BUFFER_SIZE)];
-  for (let position = 0; ; position += BUFFER_SIZE) {
+  const [left, right] = [new Uint8Array(step), new Uint8Array(step)];
+  for (let position = 0; ; position += step) {
     const length = yield* one.read(a, left, position);
     if (length !== (yield* other.read(b, right, position))) return false;
     if (!sameBytes(left.subarray(0, length), right.subarray(0, length))) return false;
-    if (length < BUFFER_SIZE) return true;
+    if (length < step) return true;
   }
 }
 

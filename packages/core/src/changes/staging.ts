@@ -40,7 +40,7 @@ export class Staging {
   readonly #target: State;
   #slots = 0;
   /** Directories that get their attributes when they have their entries. */
-  readonly #undressed: { path: string; dress: Dress }[] = [];
+  readonly #undressed: { inode: Inode; dress: Dress }[] = [];
 
   private constructor(target: State, path: string) {
     this.#target = target;
@@ -84,7 +84,8 @@ export class Staging {
     const { inode } = yield* inParent(target, path, (dir, name) => target.create(dir, name, object));
     const dress = dressOf(attributes, xattrs);
     if (isDirectory(mode)) {
-      this.#undressed.push({ path, dress });
+      target.retain(inode);
+      this.#undressed.push({ inode, dress });
       return;
     }
     target.retain(inode);
@@ -126,13 +127,17 @@ export class Staging {
   /** Gives the directories made so far their attributes. */
   *finish(): Operation<void> {
     const { overlay } = this.#target;
-    for (const { path, dress } of this.#undressed.splice(0).reverse()) {
-      yield* setDress(overlay, yield* inodeAt(overlay, path), dress);
-    }
+    for (const { inode, dress } of this.#undressed.toReversed()) yield* setDress(overlay, inode, dress);
+    this.#release();
   }
 
   *remove(): Operation<void> {
+    this.#release();
     yield* removeTree(this.#target.overlay, this.path);
+  }
+
+  #release(): void {
+    for (const { inode } of this.#undressed.splice(0)) this.#target.overlay.forget(inode);
   }
 
   *#copyData(from: Blueprint['content'], to: Inode, size: number): Operation<void> {

@@ -58,6 +58,31 @@ function* stateOf(stack: Stack, overlay: Overlay): Operation<State> {
   return new State(overlay, stack);
 }
 
+/**
+ * Directories that are looked at again and again, kept in memory meanwhile: an overlay forgets what nobody holds, and would read
+ * their names anew each time.
+ */
+export class Held {
+  readonly #seen = new Map<Overlay, Set<string>>();
+  readonly #inodes: [Overlay, Inode][] = [];
+
+  /** Nothing where there is no such directory. */
+  *directory(overlay: Overlay, path: string): Operation<void> {
+    const seen = this.#seen.get(overlay) ?? new Set();
+    this.#seen.set(overlay, seen);
+    if (seen.has(path)) return;
+    seen.add(path);
+    const entry = yield* lookupPath(overlay, path);
+    if (entry?.inode.isDirectory !== true) return;
+    overlay.retain(entry.inode);
+    this.#inodes.push([overlay, entry.inode]);
+  }
+
+  release(): void {
+    for (const [overlay, inode] of this.#inodes.splice(0)) overlay.forget(inode);
+  }
+}
+
 /** The object at a path, symbolic links not followed; undefined where there is none. */
 export function* lookupPath(overlay: Overlay, path: string): Operation<Entry | undefined> {
   let entry: Entry = { inode: overlay.root, attributes: yield* overlay.getattr(overlay.root) };
