@@ -23,7 +23,8 @@ export function* copyUp(stack: Stack, inode: Inode, wanted: number | 'metadata' 
     yield* maybe(stack.index?.nameInUpper(inode));
     if (wanted === 'metadata' || !isRegular(inode.type)) return inode.upper;
     yield* dataOf(stack, inode);
-    if (inode.data !== undefined) yield* inode.lock.hold((stack.options.metacopy as Metacopies).complete(stack, inode));
+    if (inode.data !== undefined)
+      yield* inode.lock.hold((stack.options.metacopy as Metacopies).complete(stack, inode, wanted));
     return inode.upper;
   }
   stack.writable();
@@ -230,7 +231,7 @@ function* copyData(
 /** Copies the first `length` bytes, so that they are durable no later than what comes next. */
 export function* copyBytes(stack: Stack, source: Real, target: LayerNode, length: number): Operation<void> {
   const upper = stack.writable();
-  const from = yield* wait(stack.layer(source.layer).open(source.node));
+  const from = yield* openData(stack, source);
   try {
     const to = yield* wait(upper.openWritable(target));
     try {
@@ -280,7 +281,7 @@ function* seekOrEnd(file: LayerFile, position: number, whence: 'data' | 'hole', 
 }
 
 /** Writes every byte or throws: a layer that takes none is out of space. */
-function* writeAll(file: UpperFile, bytes: Uint8Array, position: number): Operation<void> {
+export function* writeAll(file: UpperFile, bytes: Uint8Array, position: number): Operation<void> {
   for (let done = 0; done < bytes.length; ) {
     const written = yield* wait(file.write(bytes.subarray(done), position + done));
     if (written === 0) throw new FsError('ENOSPC', { syscall: 'write' });
@@ -328,6 +329,11 @@ export function* markImpure(stack: Stack, dir: Inode): Operation<void> {
   dir.impure = true;
 }
 
+/** Opens the data that {@link dataOf} found, for reading. */
+export function openData(stack: Stack, source: Real): Operation<LayerFile> {
+  return source.open?.() ?? wait(stack.layer(source.layer).open(source.node));
+}
+
 /** Where a regular file's data is; see {@link Metacopies.find}. */
 export function* dataOf(stack: Stack, inode: Inode): Operation<Real> {
   if (inode.data !== undefined) return inode.data;
@@ -337,6 +343,6 @@ export function* dataOf(stack: Stack, inode: Inode): Operation<Real> {
   const mark = yield* wait(layer.getxattr(node, `${stack.prefix}metacopy`));
   if (mark === undefined) inode.whole = node;
   else if (stack.options.metacopy === undefined) throw new FsError('EPERM', { syscall: 'metacopy' });
-  else inode.data = yield* stack.options.metacopy.find(stack, inode, own, mark);
-  return inode.data ?? own;
+  else return yield* stack.options.metacopy.find(stack, inode, own, mark);
+  return own;
 }

@@ -4,11 +4,11 @@
  */
 import { isDirectory, isRegular, isSymlink } from './attributes.js';
 import { told } from './change-feed.js';
-import { copyUp, dataOf } from './copy-up.js';
+import { copyUp, dataOf, openData } from './copy-up.js';
 import { FsError } from './errors.js';
 import { type Inode, settle, type Stack, type Stretch } from './inode.js';
 import type { AllocateMode, LayerFile, LayerNode, UpperFile } from './layer.js';
-import { type Operation, wait } from './run.js';
+import { maybe, type Operation, wait } from './run.js';
 import { setattr } from './setattr.js';
 
 export interface OpenFlags {
@@ -43,12 +43,12 @@ export function* openFile(stack: Stack, inode: Inode, flags: OpenFlags): Operati
   try {
     if (!flags.write) {
       const source = yield* dataOf(stack, inode);
-      const file = yield* wait(stack.layer(source.layer).open(source.node));
+      const file = yield* openData(stack, source);
       return { inode, flags, file, node: source.node, writable: undefined };
     }
-    const node = yield* copyUp(stack, inode);
-    const file = yield* wait(stack.writable().openWritable(node));
-    return { inode, flags, file, node, writable: file };
+    const split = yield* maybe(stack.options.metacopy?.openWritable?.(stack, inode));
+    const file = split ?? (yield* wait(stack.writable().openWritable(yield* copyUp(stack, inode))));
+    return { inode, flags, file, node: inode.upper as LayerNode, writable: file };
   } catch (error) {
     inode.handles--;
     stack.drop(inode);
@@ -68,7 +68,7 @@ export function* current(stack: Stack, handle: OpenHandle): Operation<LayerFile>
   if (handle.writable !== undefined || inode.upper === undefined || inode.upper === handle.node) return handle.file;
   const source = yield* dataOf(stack, inode);
   if (source.node === handle.node) return handle.file;
-  const file = yield* wait(stack.layer(source.layer).open(source.node));
+  const file = yield* openData(stack, source);
   const stale = handle.file;
   handle.file = file;
   handle.node = source.node;

@@ -7,7 +7,7 @@ import { type Attributes, isDirectory, S_IFMT } from './attributes.js';
 import type { ChangeListener } from './change-feed.js';
 import { FsError } from './errors.js';
 import type { XattrPrefix } from './format.js';
-import type { Layer, LayerNode, UpperLayer } from './layer.js';
+import type { Layer, LayerFile, LayerNode, UpperLayer } from './layer.js';
 import { Mutex } from './lock.js';
 import type { Listed, Whiteout } from './merge.js';
 import type { InodeIndex, LazyCopyUp, OverlayOptions, PendingData } from './options.js';
@@ -45,8 +45,10 @@ export function* settle(stack: Stack, inode: Inode): Operation<void> {
 /** An object in a layer. */
 export interface Real {
   /** Index into {@link Stack.layers}. */
-  layer: number;
-  node: LayerNode;
+  readonly layer: number;
+  readonly node: LayerNode;
+  /** Opens the data, where that is in several files: see `extents/`. */
+  open?(): Operation<LayerFile>;
 }
 
 /**

@@ -171,6 +171,11 @@ export type NamespaceChange =
   | { kind: 'exchange'; a: Place & { node: LayerNode }; b: Place & { node: LayerNode } };
 
 export interface UpperLayer<M extends Mode = Mode> extends Layer<M> {
+  /**
+   * Whether its files may have part of their data in layers below, which no kernel reads: `@ovl/core/extents` then leaves there what
+   * is not written. Worth it where what was never written takes no room.
+   */
+  readonly holdsExtents?: boolean;
   /** Where overlay attributes are kept: privileged hosts use "trusted.overlay.". */
   readonly xattrPrefix: 'trusted.overlay.' | 'user.overlay.';
   /**

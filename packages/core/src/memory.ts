@@ -58,7 +58,7 @@ export interface MemoryLayerOptions {
 const BLOCK = 512;
 const EMPTY = new Uint8Array(0);
 
-class MemoryNode {
+export class MemoryNode {
   readonly attributes: Attributes;
   target = '';
   /** Capacity; `attributes.size` bytes of it count. Bytes past the capacity are zero. */
@@ -94,7 +94,7 @@ class MemoryNode {
   }
 }
 
-function touch(node: MemoryNode, what: 'changed' | 'modified'): void {
+export function touch(node: MemoryNode, what: 'changed' | 'modified'): void {
   const { attributes } = node;
   const { sec, nsec } = now();
   attributes.ctimeSec = sec;

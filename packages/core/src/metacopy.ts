@@ -4,7 +4,7 @@
  * this file.
  */
 import { isDirectory, isRegular, S_IFDIR } from './attributes.js';
-import { copyBytes, times } from './copy-up.js';
+import { copyBytes, dataOf, times } from './copy-up.js';
 import { FsError } from './errors.js';
 import { decodeMetacopy, parseRedirect, REDIRECT_MAX, xattrText } from './format.js';
 import type { Inode, Real, Stack } from './inode.js';
@@ -25,27 +25,32 @@ export type MetacopyMode = 'make' | 'follow' | 'refuse';
 
 /** To be passed to `Overlay.open`. */
 export function metacopies(wanted: MetacopyMode): Metacopies {
-  const modeOf = (stack: Stack): MetacopyMode => {
-    if (stack.prefix !== 'trusted.overlay.' || stack.redirectDir === 'nofollow') return 'refuse';
-    return wanted === 'make' && stack.redirectDir !== 'on' ? 'follow' : wanted;
-  };
   return {
-    find: (stack, inode, own, mark) => find(stack, modeOf(stack), inode, own, mark),
+    *find(stack, inode, own, mark) {
+      const found = yield* findData(stack, modeOf(stack, wanted), inode, own, mark, decodeMetacopy);
+      return yield* keepData(stack, inode, own, found);
+    },
     complete,
     *mark(stack, data) {
-      if (modeOf(stack) !== 'make') return undefined;
+      if (modeOf(stack, wanted) !== 'make') return undefined;
       return stack.options.verity === undefined ? new Uint8Array(0) : yield* stack.options.verity.mark(stack, data);
     },
     canRecordPlace(stack, inode) {
       if (isRecorded(inode)) return true;
       return (
-        modeOf(stack) === 'make' &&
+        modeOf(stack, wanted) === 'make' &&
         inode.dentry !== undefined &&
         byteLength(lowerPath(inode)) <= (stack.options.redirectMax ?? REDIRECT_MAX)
       );
     },
     recordPlace,
   };
+}
+
+/** What of {@link MetacopyMode} the layers allow. */
+export function modeOf(stack: Stack, wanted: MetacopyMode): MetacopyMode {
+  if (stack.prefix !== 'trusted.overlay.' || stack.redirectDir === 'nofollow') return 'refuse';
+  return wanted === 'make' && stack.redirectDir !== 'on' ? 'follow' : wanted;
 }
 
 function isRecorded(inode: Inode): boolean {
@@ -60,14 +65,29 @@ function* recordPlace(stack: Stack, inode: Inode): Operation<void> {
   inode.redirect = redirect;
 }
 
-function* find(stack: Stack, mode: MetacopyMode, inode: Inode, own: Real, ownMark: Uint8Array): Operation<Real> {
+/** Records what was found, unless the file was copied up or completed meanwhile: then that is not its data any more. */
+export function* keepData(stack: Stack, inode: Inode, own: Real, found: Real): Operation<Real> {
+  if (inode.whole === own.node || stack.real(inode).node !== own.node) return yield* dataOf(stack, inode);
+  inode.data ??= found;
+  return inode.data;
+}
+
+/** The file that ends the chain of metacopies; `digestOf` is told each mark on the way, and the object that has it. */
+export function* findData(
+  stack: Stack,
+  mode: MetacopyMode,
+  inode: Inode,
+  own: Real,
+  ownMark: Uint8Array,
+  digestOf: (mark: Uint8Array, at: Real) => VerityDigest | undefined,
+): Operation<Real> {
   const { dentry } = inode;
   let trail: Trail = dentry === undefined ? { base: [], path: [] } : { base: dentry.dir.lower, path: [dentry.name] };
   let at = own;
   let mark: Uint8Array | undefined = ownMark;
   const digests: (VerityDigest | undefined)[] = [];
   while (mark !== undefined) {
-    digests.push(decodeMetacopy(mark));
+    digests.push(digestOf(mark, at));
     const recorded = yield* wait(stack.layer(at.layer).getxattr(at.node, `${stack.prefix}redirect`));
     const redirect = recorded === undefined ? undefined : decodeName(recorded);
     if (at === own && inode.upper !== undefined) inode.redirect = redirect;

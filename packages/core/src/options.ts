@@ -130,18 +130,23 @@ export type DeepCopyUp = (stack: Stack, dir: Inode) => Operation<void>;
 /** See `metacopy.ts`. */
 export interface Metacopies {
   /**
-   * Where the data is of an inode whose object `own` has the attribute `mark`. Throws EIO where there is none or it fails
+   * Where the data is of an inode whose object `own` has the attribute `mark`, to be kept in `Inode.data`. Throws EIO where there is none or it fails
    * verity's check, EPERM where it is not followed.
    */
   find(stack: Stack, inode: Inode, own: Real, mark: Uint8Array): Operation<Real>;
-  /** Gives a metacopy its data, before the first write. Under the inode's lock. */
-  complete(stack: Stack, inode: Inode): Operation<void>;
+  /**
+   * Gives a metacopy its data, before the first write; or no more than is needed before it gets the size `wanted`, if that is
+   * finite. Under the inode's lock.
+   */
+  complete(stack: Stack, inode: Inode, wanted: number): Operation<void>;
   /** The attribute of a metacopy that leaves its data in `data`, or undefined where all has to be copied up. */
   mark(stack: Stack, data: Real): Operation<Uint8Array | undefined>;
   /** Whether a metacopy can get another name as it is. */
   canRecordPlace(stack: Stack, inode: Inode): boolean;
   /** Under the namespace lock, before a metacopy gets another name. */
   recordPlace(stack: Stack, inode: Inode): Operation<void>;
+  /** Copies up and opens a file that may leave data below. Undefined for one that is to have all. */
+  openWritable?(stack: Stack, inode: Inode): Operation<UpperFile | undefined>;
 }
 
 /** See `verity.ts`. */

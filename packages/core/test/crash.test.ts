@@ -15,7 +15,7 @@ import {
   snapshot,
   type TreeSpec,
 } from '@ovl/core/testing';
-import type { OverlayOptions } from '@ovl/core';
+import type { MemoryLayer, OverlayOptions } from '@ovl/core';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { given, inStep, KINDS, open, parameters, sameTree, TIMEOUT, worldOf } from './worlds.js';
@@ -45,8 +45,9 @@ async function withCrash(
   options: Partial<OverlayOptions>,
   loss: Loss,
   after: number,
+  upper?: () => MemoryLayer,
 ): Promise<number> {
-  const world = worldOf(trees);
+  const world = worldOf(trees, upper);
   const crash = crashLayer(world.upper);
   const driver = open({ upper: crash.layer, lower: world.lower }, {}, options);
   crash.cutAfter(after);
@@ -89,12 +90,13 @@ describe('with a crash at each change of the upper', () => {
     const mutations = await withCrash(trees, operations, {}, 'kill', Number.POSITIVE_INFINITY);
     for (let after = 0; after < mutations; after++) await withCrash(trees, operations, {}, 'kill', after);
   });
-  for (const { kind, layers, options } of KINDS) {
+  for (const { kind, layers, options, upper } of KINDS) {
     for (const loss of ['kill', 'power'] as const) {
       it(`after any operations (${kind}, ${loss})`, TIMEOUT, async () => {
         const everyCrash = async (trees: TreeSpec[], operations: FileOperation[]): Promise<void> => {
-          const mutations = await withCrash(trees, operations, options, loss, Number.POSITIVE_INFINITY);
-          for (let after = 0; after < mutations; after++) await withCrash(trees, operations, options, loss, after);
+          const mutations = await withCrash(trees, operations, options, loss, Infinity, upper);
+          for (let after = 0; after < mutations; after++)
+            await withCrash(trees, operations, options, loss, after, upper);
         };
         const property = fc.asyncProperty(
           given(arbitraryLayers(fc, layers)),

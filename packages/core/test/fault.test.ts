@@ -33,8 +33,9 @@ async function withFault(
   inodes: 'keep' | 'forget',
   options: Partial<OverlayOptions>,
   fault: { layer: 'upper' | 'lower'; after: number } | undefined,
+  upper?: () => MemoryLayer,
 ): Promise<{ upper: number; lower: number }> {
-  const world = worldOf(trees);
+  const world = worldOf(trees, upper);
   const faulty: Faulty = {
     upper: faultLayer(world.upper),
     lower: world.lower.map((layer) => faultLayer<Layer>(layer)),
@@ -86,23 +87,24 @@ async function everyFault(
   trees: readonly TreeSpec[],
   operations: readonly FileOperation[],
   options: Partial<OverlayOptions>,
+  upper?: () => MemoryLayer,
 ): Promise<void> {
   const inodes = 'forget';
-  const calls = await withFault(trees, operations, inodes, options, undefined);
+  const calls = await withFault(trees, operations, inodes, options, undefined, upper);
   for (const layer of ['upper', 'lower'] as const) {
     for (let after = 0; after < calls[layer]; after++) {
-      await withFault(trees, operations, inodes, options, { layer, after });
+      await withFault(trees, operations, inodes, options, { layer, after }, upper);
     }
   }
 }
 
 describe('with a fault at each layer call', () => {
-  for (const { kind, layers, options } of KINDS) {
+  for (const { kind, layers, options, upper } of KINDS) {
     it(`after any operations (${kind})`, TIMEOUT, async () => {
       const property = fc.asyncProperty(
         given(arbitraryLayers(fc, layers)),
         given(arbitraryOperations(fc, { min: 1, max: 5 })),
-        (trees, operations) => everyFault(trees, operations, options),
+        (trees, operations) => everyFault(trees, operations, options, upper),
       );
       await fc.assert(property, parameters(15));
     });

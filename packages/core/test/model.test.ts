@@ -9,7 +9,7 @@ import {
   type ObjectSpec,
   type TreeSpec,
 } from '@ovl/core/testing';
-import { deepCopyUp, inodeIndex, type OverlayOptions } from '@ovl/core';
+import { deepCopyUp, inodeIndex, type MemoryLayer, type OverlayOptions } from '@ovl/core';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -30,8 +30,9 @@ async function behavesAsTheModel(
   operations: readonly FileOperation[],
   inodes: 'keep' | 'forget',
   options: Partial<OverlayOptions> = {},
+  upper?: () => MemoryLayer,
 ): Promise<void> {
-  const world = worldOf(trees);
+  const world = worldOf(trees, upper);
   const model = new Model(trees);
   const driver = open(world, { inodes }, options);
   const numbers: Numbers = new Map();
@@ -44,13 +45,13 @@ async function behavesAsTheModel(
 }
 
 describe('overlay ≡ flat model', () => {
-  for (const { kind, layers, options } of KINDS) {
+  for (const { kind, layers, options, upper } of KINDS) {
     for (const inodes of ['keep', 'forget'] as const) {
       it(`after any operations, and reopened (${kind}, inodes: ${inodes})`, TIMEOUT, async () => {
         const property = fc.asyncProperty(
           given(arbitraryLayers(fc, layers)),
           given(arbitraryOperations(fc, { min: 1, max: 30 })),
-          (trees, operations) => behavesAsTheModel(trees, operations, inodes, options),
+          (trees, operations) => behavesAsTheModel(trees, operations, inodes, options, upper),
         );
         await fc.assert(property, parameters(150));
       });

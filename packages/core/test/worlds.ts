@@ -10,6 +10,7 @@ import {
   type OverlayOptions,
   runSync,
 } from '@ovl/core';
+import { extents, sparseMemoryLayer } from '@ovl/core/extents';
 import {
   type Arbitrary,
   type ArbitraryOptions,
@@ -53,7 +54,12 @@ function layerOf(tree: TreeSpec): MemoryLayer {
 const WITH_LINKS: ArbitraryOptions = { ...DEFAULT_OPTIONS, links: true };
 
 /** The worlds that the properties hold in: what the layers may hold, and what the overlay is opened with. */
-export const KINDS: readonly { kind: string; layers: ArbitraryOptions; options: Partial<OverlayOptions> }[] = [
+export const KINDS: readonly {
+  kind: string;
+  layers: ArbitraryOptions;
+  options: Partial<OverlayOptions>;
+  upper?: () => MemoryLayer;
+}[] = [
   { kind: 'plain', layers: DEFAULT_OPTIONS, options: { deepCopyUp } },
   { kind: 'with an index', layers: WITH_LINKS, options: { deepCopyUp, index: inodeIndex('on') } },
   { kind: 'leaving data below', layers: DEFAULT_OPTIONS, options: { deepCopyUp, metacopy: metacopies('make') } },
@@ -67,6 +73,12 @@ export const KINDS: readonly { kind: string; layers: ArbitraryOptions; options: 
     layers: WITH_LINKS,
     options: { deepCopyUp, redirectMax: 0, index: inodeIndex('on') },
   },
+  {
+    kind: 'copying up what is written, with an index',
+    layers: WITH_LINKS,
+    options: { deepCopyUp, metacopy: extents({ chunk: 2 }), index: inodeIndex('on') },
+    upper: sparseMemoryLayer,
+  },
 ];
 
 export interface World {
@@ -74,8 +86,8 @@ export interface World {
   lower: MemoryLayer[];
 }
 
-export function worldOf(trees: readonly TreeSpec[]): World {
-  return { upper: memoryLayer(), lower: trees.map(layerOf) };
+export function worldOf(trees: readonly TreeSpec[], upper: () => MemoryLayer = memoryLayer): World {
+  return { upper: upper(), lower: trees.map(layerOf) };
 }
 
 export function open(

@@ -1,0 +1,3 @@
+/** Copy-up of what is written and no more (`@ovl/core/extents`). */
+export { extents, type ExtentsOptions } from './option.js';
+export { sparseMemoryLayer } from './sparse-memory.js';
