@@ -331,7 +331,7 @@ export function* markImpure(stack: Stack, dir: Inode): Operation<void> {
 
 /** Opens the data that {@link dataOf} found, for reading. */
 export function openData(stack: Stack, source: Real): Operation<LayerFile> {
-  return source.open?.() ?? wait(stack.layer(source.layer).open(source.node));
+  return source.open ? source.open() : wait(stack.layer(source.layer).open(source.node));
 }
 
 /** Where a regular file's data is; see {@link Metacopies.find}. */

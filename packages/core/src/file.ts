@@ -46,8 +46,9 @@ export function* openFile(stack: Stack, inode: Inode, flags: OpenFlags): Operati
       const file = yield* openData(stack, source);
       return { inode, flags, file, node: source.node, writable: undefined };
     }
-    const split = yield* maybe(stack.options.metacopy?.openWritable?.(stack, inode));
-    const file = split ?? (yield* wait(stack.writable().openWritable(yield* copyUp(stack, inode))));
+    const file =
+      (yield* maybe(stack.options.metacopy?.openWritable?.(stack, inode))) ??
+      (yield* wait(stack.writable().openWritable(yield* copyUp(stack, inode))));
     return { inode, flags, file, node: inode.upper as LayerNode, writable: file };
   } catch (error) {
     inode.handles--;

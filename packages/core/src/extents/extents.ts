@@ -77,7 +77,7 @@ export class Extents implements Real {
     const { map } = this;
     if (map.ownsAll(range)) return;
     const upper = this.stack.writable();
-    if (this.stack.fsync !== 'volatile') yield* wait(own.fsync('data'));
+    if (this.stack.options.fsync !== 'volatile') yield* wait(own.fsync('data'));
     yield* wait(upper.setxattr(this.node, this.#attribute, map.encode(map.length, range)));
     map.recorded = map.length;
     map.add(range);
@@ -140,7 +140,7 @@ export class Extents implements Real {
       } finally {
         yield* wait(below.close());
       }
-      if (stack.fsync !== 'volatile') yield* wait(own.fsync('data'));
+      if (stack.options.fsync !== 'volatile') yield* wait(own.fsync('data'));
     } finally {
       yield* wait(own.close());
     }
