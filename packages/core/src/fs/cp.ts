@@ -35,6 +35,7 @@ export function* cp(fs: Context, source: PathLike, destination: PathLike, option
   const chosen = checked(options);
   const src = toPath(source, 'src');
   const dest = toPath(destination, 'dest');
+  if (!(yield* isWanted(fs, src, dest, chosen))) return;
   const { from, to } = yield* checkPaths(fs, src, dest, chosen);
   for (let at = parentOf(fs, dest); at !== '/'; at = parentOf(fs, at)) {
     const above = yield* look(fs, at, 'stat');
@@ -56,6 +57,17 @@ function checked(options: CpOptions | undefined): CpOptions {
   }
   if (options.filter !== undefined) toFunction(options.filter, 'options.filter');
   return options;
+}
+
+/** What the filter says, which is asked first: what it leaves out may be missing, or not fit. */
+function* isWanted(fs: Context, src: string, dest: string, { filter }: CpOptions): Operation<boolean> {
+  if (filter === undefined) return true;
+  const answer = filter(src, dest);
+  if (fs.kind === 'sync' && isThenable(answer)) {
+    const message = 'Expected boolean to be returned from the "filter" function but got an instance of Promise.';
+    throw argumentError('ERR_INVALID_RETURN_VALUE', message);
+  }
+  return Boolean(isThenable(answer) ? yield answer : answer);
 }
 
 /** Whether `src` may be copied to `dest`; answers what is at both. */
@@ -84,14 +96,6 @@ function* checkPaths(
 }
 
 function* copy(fs: Context, src: string, dest: string, to: Entry | undefined, options: CpOptions): Operation<void> {
-  if (options.filter !== undefined) {
-    const answer = options.filter(src, dest);
-    if (fs.kind === 'sync' && isThenable(answer)) {
-      const message = 'Expected boolean to be returned from the "filter" function but got an instance of Promise.';
-      throw argumentError('ERR_INVALID_RETURN_VALUE', message);
-    }
-    if (!(isThenable(answer) ? yield answer : answer)) return;
-  }
   yield* mkdir(fs, parentOf(fs, dest), { recursive: true });
   const { attributes } = yield* must(fs, src, options.dereference === true ? 'stat' : 'lstat');
   const { mode } = attributes;
@@ -122,6 +126,7 @@ function* copyDirectory(
       string,
       string,
     ];
+    if (!(yield* isWanted(fs, from, into, options))) continue;
     yield* copy(fs, from, into, (yield* checkPaths(fs, from, into, options)).to, options);
   }
   if (to === undefined) yield* setattr(fs, dest, { mode: mode & 0o7777 });
@@ -159,8 +164,9 @@ function* copyLink(fs: Context, src: string, dest: string, to: Entry | undefined
     if (isSymlink(to.attributes.mode)) {
       const there = resolved((yield* readlink(fs, dest)) as string, dest);
       if (isBelow(fs, target, there)) throw intoItself(target, there);
-      const beyond = yield* look(fs, dest, 'stat');
-      if (beyond !== undefined && isDirectory(beyond.attributes.mode) && isBelow(fs, there, target)) {
+      // As in Node: ENOENT where this one leads nowhere.
+      const beyond = yield* must(fs, fs.kind === 'sync' ? dest : src, 'stat');
+      if (isDirectory(beyond.attributes.mode) && isBelow(fs, there, target)) {
         throw refused('SYMLINK_TO_SUBDIRECTORY', `cannot overwrite ${there} with ${target}`, dest);
       }
       yield* unlink(fs, dest);
