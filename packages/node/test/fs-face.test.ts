@@ -105,6 +105,27 @@ describe('createFs of @ovl/node', () => {
     const unlink = fs.unlink as unknown as (path: string) => void;
     expect(() => unlink('/a.txt')).toThrow(expect.objectContaining({ code: 'ERR_INVALID_ARG_TYPE' }));
     expect(fs.existsSync('/a.txt')).toBe(true); // nothing was done without a callback
+    const truncate = fs.truncate as unknown as (path: string, length: number) => void;
+    expect(() => truncate('/a.txt', 1.5)).toThrow(expect.objectContaining({ code: 'ERR_OUT_OF_RANGE' }));
+  });
+
+  test('an exclusive copy goes over no link, whatever it leads to', () => {
+    const fs = createFs(open());
+    fs.symlinkSync('nowhere', '/dangling');
+    fs.symlinkSync('loop', '/loop');
+    for (const taken of ['/dangling', '/loop', '/dir/b', '/a.txt']) {
+      const copy = () => fs.copyFileSync('/a.txt', taken, fs.constants.COPYFILE_EXCL);
+      expect(copy).toThrow(`EEXIST: file already exists, copyfile '/a.txt' -> '${taken}'`);
+    }
+    expect(fs.existsSync('/nowhere')).toBe(false);
+  });
+
+  test('rm names the call that met a file where a directory should be', async () => {
+    const fs = createFs(open());
+    const options = { recursive: true, force: true };
+    expect(() => fs.rmSync('/a.txt/x', options)).toThrow("ENOTDIR: not a directory, unlink '/a.txt/x'");
+    expect(() => fs.rmSync('/a.txt/x', { recursive: true })).toThrow("ENOTDIR: not a directory, lstat '/a.txt/x'");
+    await expect(fs.promises.rm('/a.txt/x', options)).rejects.toThrow("ENOTDIR: not a directory, lstat '/a.txt/x'");
   });
 
   test('watches what happens, by name', async () => {

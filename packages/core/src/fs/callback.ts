@@ -41,7 +41,12 @@ function checkArguments(operation: FaceFunction, args: unknown[]): void {
   }
 }
 
-const nowhere = { codec: plainCodec, isEncoding: () => true, descriptor: () => undefined } as unknown as Context;
+const nowhere = {
+  kind: 'callback',
+  codec: plainCodec,
+  isEncoding: () => true,
+  descriptor: () => undefined,
+} as unknown as Context;
 
 /** Runs an operation, as far as it gets at once now: so a wrong argument is the caller's exception. */
 function begin(operation: Operation<unknown>): Promise<unknown> {

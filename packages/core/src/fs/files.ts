@@ -18,7 +18,7 @@ import {
   toOptions,
   toPath,
 } from './arguments.js';
-import { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE, O_CREAT, O_WRONLY } from './constants.js';
+import { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE, O_CREAT, O_EXCL, O_WRONLY } from './constants.js';
 import { type Context, type Descriptor, named } from './context.js';
 import { closeDescriptor, ftruncate, openDescriptor, readFrom, syncOpen, writeTo } from './descriptors.js';
 import { existing, locate } from './walk.js';
@@ -166,10 +166,9 @@ function* copy(fs: Context, from: string, to: string, flags: number): Operation<
   try {
     const { mode } = yield* fs.overlay.getattr(source.inode);
     if (!isRegular(mode)) throw new FsError(isDirectory(mode) ? 'EISDIR' : 'EINVAL');
-    const { entry } = yield* locate(fs, to, 'copyfile', 'follow');
-    if (entry !== undefined && (flags & COPYFILE_EXCL) !== 0) throw new FsError('EEXIST');
-    if (entry?.inode === source.inode) return;
-    const target = yield* openDescriptor(fs, to, O_WRONLY | O_CREAT, mode & 0o7777);
+    const exclusive = (flags & COPYFILE_EXCL) === 0 ? 0 : O_EXCL; // also refuses a link that leads nowhere
+    if (exclusive === 0 && (yield* locate(fs, to, 'copyfile', 'follow')).entry?.inode === source.inode) return;
+    const target = yield* openDescriptor(fs, to, O_WRONLY | O_CREAT | exclusive, mode & 0o7777);
     try {
       yield* fs.overlay.setattr(target.inode, { size: 0, mode: mode & 0o7777 });
       const buffer = new Uint8Array(CHUNK);

@@ -33,6 +33,10 @@ export function* rm(fs: Context, path: PathLike, options?: RmOptions | null): Op
     if (located.last !== 'name' && located.last !== 'root') throw new FsError('EINVAL', { syscall: 'rm', path: at });
   } catch (error) {
     if (force && isFsError(error, 'ENOENT')) return;
+    // Node's synchronous one does not look first, then: unlink meets what is in the way.
+    if (force && recursive && fs.kind === 'sync' && isFsError(error) && error.syscall === 'lstat') {
+      throw new FsError(error.code, { syscall: 'unlink', path: at });
+    }
     throw error;
   }
   if (!isDirectory(entry.attributes.mode)) yield* named('unlink', at, fs.overlay.unlink(dir, name));
