@@ -29,8 +29,15 @@ async function prepare() {
   const missing = await setUpSystem();
   if (missing.length > 0) console.log(`missing here, so tests that need it are skipped: ${missing.join(', ')}`);
   if ((await pnpm('install', '--frozen-lockfile', '--prefer-offline')) !== 0) return false;
+  // As large as all the rest together, and there to be tested in alone.
+  if (args.length === 0 || args.some((arg) => arg.includes('runtimes'))) await installRuntimes();
   // JavaScript only: a type error is for the checks to report.
   return (await run(bin('rollup'), ['-c', '--silent'])) === 0;
+}
+
+/** Where there are none for the machine, or none can be had, the tests in them say so. */
+function installRuntimes() {
+  return pnpm('install', '--ignore-workspace', '--frozen-lockfile', '--prefer-offline', '--dir', 'test/runtimes');
 }
 
 async function runTests() {

@@ -24,9 +24,9 @@ export interface BrowserPage extends AsyncDisposable {
   errors: string[];
 }
 
-/** Opens an empty page with @ovl/browser, as built, imported into it. */
-export async function openPage(): Promise<BrowserPage> {
-  const server = await serve({ '/ovl.js': await bundle('@ovl/browser', '@ovl/core/changes') });
+/** Opens an empty page with @ovl/browser, as built, imported into it; more `scripts`, by path, are there to be imported. */
+export async function openPage(scripts: Record<string, string> = {}): Promise<BrowserPage> {
+  const server = await serve({ '/ovl.js': await bundle('@ovl/browser', '@ovl/core/changes'), ...scripts });
   let browser: Browser | undefined;
   const close = async () => {
     await browser?.close();

@@ -83,7 +83,8 @@ function dependsOnPlace({ lower, redirect }: Inode): boolean {
 /** Under the namespace lock. Marks a directory opaque; false if it still has content below that is not in the upper. */
 function* seal(stack: Stack, dir: Inode): Operation<boolean> {
   if (dir.lower[0] === undefined) return true;
-  for (const [name, { layer, type }] of dir.listing ?? (yield* list(stack, dir))) {
+  const listing = dir.listing ?? (yield* list(stack, dir));
+  for (const [name, { layer, type }] of listing) {
     const isBelow = layer >= stack.firstLower;
     if (!isBelow && type !== DT_DIR) continue;
     const inode = (yield* lookup(stack, dir, name))?.inode;

@@ -154,7 +154,8 @@ class Index implements InodeIndex {
   /** Removes leftovers of a crash and entries whose objects are gone (`ovl_indexdir_cleanup`). */
   *cleanUp(): Operation<void> {
     const upper = this.#upper;
-    for (const { name } of yield* wait(upper.readdir(this.#dir))) {
+    const entries = yield* wait(upper.readdir(this.#dir));
+    for (const { name } of entries) {
       const found = yield* wait(upper.lookup(this.#dir, name));
       if (found === undefined) continue;
       const isDir = isDirectory(found.attributes.mode);

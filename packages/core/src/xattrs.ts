@@ -31,7 +31,8 @@ export function* getxattr(stack: Stack, inode: Inode, name: string): Operation<U
 export function* listxattr(stack: Stack, inode: Inode): Operation<string[]> {
   const { layer, node } = stack.real(inode);
   const shown: string[] = [];
-  for (const name of yield* wait(layer.listxattr(node))) {
+  const names = yield* wait(layer.listxattr(node));
+  for (const name of names) {
     const own = unescapeXattr(name, stack.prefix);
     if (own !== undefined) shown.push(own);
   }

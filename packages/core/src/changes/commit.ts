@@ -55,7 +55,8 @@ class Copy {
   }
 
   *entries(from: LayerNode, to: LayerNode): Operation<void> {
-    for (const { name } of yield* wait(this.#from.readdir(from))) {
+    const entries = yield* wait(this.#from.readdir(from));
+    for (const { name } of entries) {
       const found = yield* wait(this.#from.lookup(from, name));
       if (found === undefined) continue;
       const { node, attributes } = found;
@@ -85,7 +86,8 @@ class Copy {
 
   /** Attributes after data, which clears some; times last, and those of a directory after its entries. */
   *dress(from: LayerNode, to: LayerNode, attributes: Attributes): Operation<void> {
-    for (const name of yield* wait(this.#from.listxattr(from))) {
+    const names = yield* wait(this.#from.listxattr(from));
+    for (const name of names) {
       if (OWN.some((own) => name === this.#prefix + own)) continue;
       const value = yield* wait(this.#from.getxattr(from, name));
       if (value !== undefined) yield* wait(this.#to.setxattr(to, name, value));

@@ -220,7 +220,8 @@ export class Examination {
     target.retain(there.inode);
     overlay.retain(before.inode);
     try {
-      for (const name of yield* pair.candidates(there.inode, before.inode)) {
+      const candidates = yield* pair.candidates(there.inode, before.inode);
+      for (const name of candidates) {
         const path = join(at, name);
         const now = yield* target.lookup(there.inode, name);
         const old = yield* overlay.lookup(before.inode, name);

@@ -91,7 +91,8 @@ class Walk {
     try {
       const attributes = yield* newer.overlay.getattr(now.inode);
       const directory = new Version(newer, now.path === '' ? '/' : now.path, attributes);
-      for (const name of yield* this.#pair.candidates(now.inode, old?.inode)) {
+      const candidates = yield* this.#pair.candidates(now.inode, old?.inode);
+      for (const name of candidates) {
         this.#directory = directory;
         const entry = yield* newer.overlay.lookup(now.inode, name);
         const before = old && (yield* (older as State).overlay.lookup(old.inode, name));
@@ -127,7 +128,8 @@ class Walk {
     const { overlay } = older as State;
     overlay.retain(old.inode);
     try {
-      for (const name of [...(yield* (older as State).list(old.inode)).keys()].sort()) {
+      const listed = yield* (older as State).list(old.inode);
+      for (const name of [...listed.keys()].sort()) {
         if (this.#moves.from.has(`${basePath}/${name}`)) continue;
         const child = yield* overlay.lookup(old.inode, name);
         if (child !== undefined) yield* this.#deleted(`${path}/${name}`, `${basePath}/${name}`, child);

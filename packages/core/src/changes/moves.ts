@@ -61,7 +61,8 @@ interface At {
 function* visit(search: Search, now: At, old: At | undefined): Operation<void> {
   const { pair, older } = search;
   const { newer } = pair;
-  for (const name of yield* pair.candidates(now.inode, old?.inode)) {
+  const candidates = yield* pair.candidates(now.inode, old?.inode);
+  for (const name of candidates) {
     const path = `${now.path}/${name}`;
     const present = hold(search, newer, yield* newer.overlay.lookup(now.inode, name));
     const before = old && hold(search, older, yield* older.overlay.lookup(old.inode, name));
@@ -115,7 +116,8 @@ function* descend(search: Search): Operation<void> {
   const { older } = search;
   for (const { path, entry } of search.gone.splice(0)) {
     if (!entry.inode.isDirectory) continue;
-    for (const name of (yield* older.list(entry.inode)).keys()) {
+    const names = (yield* older.list(entry.inode)).keys();
+    for (const name of names) {
       const child = hold(search, older, yield* older.overlay.lookup(entry.inode, name));
       if (child !== undefined) search.gone.push({ path: `${path}/${name}`, entry: child });
     }

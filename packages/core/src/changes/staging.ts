@@ -115,7 +115,8 @@ export class Staging {
     try {
       yield* this.make(path, { attributes, xattrs: yield* xattrsOf(from, inode), content: { overlay: from, inode } });
       if (!inode.isDirectory) return;
-      for (const { name } of yield* from.readdir(inode)) {
+      const entries = yield* from.readdir(inode);
+      for (const { name } of entries) {
         const entry = yield* from.lookup(inode, name);
         if (entry !== undefined) yield* this.copyTree(join(path, name), from, entry.inode, made);
       }

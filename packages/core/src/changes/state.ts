@@ -98,8 +98,8 @@ export function* lookupPath(overlay: Overlay, path: string): Operation<Entry | u
 
 export function* xattrsOf(overlay: Overlay, inode: Inode): Operation<Map<string, Uint8Array>> {
   const values = new Map<string, Uint8Array>();
-  for (const name of (yield* overlay.perform(listxattr, inode)).sort())
-    values.set(name, yield* overlay.perform(getxattr, inode, name));
+  const names = (yield* overlay.perform(listxattr, inode)).sort();
+  for (const name of names) values.set(name, yield* overlay.perform(getxattr, inode, name));
   return values;
 }
 

@@ -121,7 +121,8 @@ function* copyDirectory(
     throw systemError('ERR_FS_EISDIR', 'Path is a directory', 'EISDIR', 22, message, 'cp', src);
   }
   if (to === undefined) yield* mkdir(fs, dest);
-  for (const { name } of yield* entriesOf(fs, src, 'opendir')) {
+  const entries = yield* entriesOf(fs, src, 'opendir');
+  for (const { name } of entries) {
     const [from, into] = [`${src}/${name}`, `${dest}/${name}`].map((path) => path.replace('//', '/')) as [
       string,
       string,

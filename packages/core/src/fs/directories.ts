@@ -27,7 +27,8 @@ export function* readdir(
   const directories = [''];
   for (const directory of directories) {
     const full = directory === '' ? at : `${at.replace(/(?<=.)\/+$/, '')}/${directory}`;
-    for (const { name, type } of yield* entriesOf(fs, full, 'scandir')) {
+    const entries = yield* entriesOf(fs, full, 'scandir');
+    for (const { name, type } of entries) {
       const inside = directory === '' ? name : `${directory}/${name}`;
       if (withFileTypes === true) found.push(new Dirent(spelled(fs, name, encoding), full, type));
       else found.push(spelled(fs, inside, encoding));
@@ -41,7 +42,8 @@ export function* entriesOf(fs: Context, path: string, syscall: string): Operatio
   const { inode, attributes } = yield* existing(fs, path, syscall);
   if (!isDirectory(attributes.mode)) throw new FsError('ENOTDIR', { syscall, path });
   const entries: { name: string; type: number }[] = [];
-  for (const { name, type } of yield* named(syscall, path, fs.overlay.readdir(inode))) {
+  const listed = yield* named(syscall, path, fs.overlay.readdir(inode));
+  for (const { name, type } of listed) {
     let known = type;
     if (type === DT_UNKNOWN) {
       const found = yield* named(syscall, path, fs.overlay.lookup(inode, name));

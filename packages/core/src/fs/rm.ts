@@ -52,7 +52,8 @@ function* removeContent(fs: Context, dir: Inode): Operation<void> {
   const { overlay } = fs;
   overlay.retain(dir);
   try {
-    for (const { name } of yield* overlay.readdir(dir)) {
+    const entries = yield* overlay.readdir(dir);
+    for (const { name } of entries) {
       const entry = yield* overlay.lookup(dir, name);
       if (entry === undefined) continue;
       try {

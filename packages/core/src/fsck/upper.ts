@@ -134,7 +134,8 @@ function report(
 
 function* overlayXattrs({ upper, prefix }: Walk, node: LayerNode): Operation<Map<string, Uint8Array>> {
   const values = new Map<string, Uint8Array>();
-  for (const name of yield* wait(upper.listxattr(node))) {
+  const names = yield* wait(upper.listxattr(node));
+  for (const name of names) {
     if (!name.startsWith(prefix) && !isForeignMark(name) && !(OVERRIDE_XATTRS as readonly string[]).includes(name))
       continue;
     const value = yield* wait(upper.getxattr(node, name));

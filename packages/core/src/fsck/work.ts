@@ -18,7 +18,8 @@ function* entriesOf(work: Layer, name: string): Operation<{ name: string; found:
   const dir = yield* wait(work.lookup(work.root, name));
   if (dir === undefined || !isDirectory(dir.attributes.mode)) return [];
   const entries: { name: string; found: Found }[] = [];
-  for (const entry of yield* wait(work.readdir(dir.node))) {
+  const listed = yield* wait(work.readdir(dir.node));
+  for (const entry of listed) {
     const found = yield* wait(work.lookup(dir.node, entry.name));
     if (found !== undefined) entries.push({ name: entry.name, found });
   }
@@ -27,7 +28,8 @@ function* entriesOf(work: Layer, name: string): Operation<{ name: string; found:
 
 function* checkStaging(work: Layer): Operation<Finding[]> {
   const findings: Finding[] = [];
-  for (const { name, found } of yield* entriesOf(work, 'work')) {
+  const entries = yield* entriesOf(work, 'work');
+  for (const { name, found } of entries) {
     if (isMasterWhiteout(name, found)) continue;
     if (name === 'incompat' && isDirectory(found.attributes.mode)) {
       findings.push(...(yield* checkIncompatible(work, found)));
@@ -46,7 +48,8 @@ function isMasterWhiteout(name: string, { attributes }: Found): boolean {
 
 function* checkIndex(work: Layer, prefix: XattrPrefix): Operation<Finding[]> {
   const findings: Finding[] = [];
-  for (const { name, found } of yield* entriesOf(work, 'index')) {
+  const entries = yield* entriesOf(work, 'index');
+  for (const { name, found } of entries) {
     if (isMasterWhiteout(name, found)) continue;
     const flaw = yield* checkEntry(work, prefix, name, found);
     if (flaw !== undefined) findings.push({ ...flaw, tree: 'work', path: ['index', name] });

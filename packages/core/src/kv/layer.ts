@@ -49,6 +49,7 @@ import {
 } from './keys.js';
 import { attributesOf, countLink, decodeRecord, newRecord, touch } from './record.js';
 import type { Store, StoreOperation } from './store.js';
+import { WeakTable } from './weak-table.js';
 
 /** Inode numbers are set aside so many at a time: a crash loses as many. */
 const RESERVED = 1024;
@@ -73,10 +74,7 @@ export class KeyValueLayer<M extends Mode = Mode> implements UpperLayer<M> {
   readonly #store: Store<M>;
   readonly #changes = new Mutex();
   /** What somebody still holds, and what must not be forgotten. */
-  readonly #inodes = new Map<number, WeakRef<Inode>>();
-  readonly #forgotten = new FinalizationRegistry<number>((ino) => {
-    if (this.#inodes.get(ino)?.deref() === undefined) this.#inodes.delete(ino);
-  });
+  readonly #inodes = new WeakTable<Inode>();
   readonly #loading = new Map<number, PromiseLike<Inode>>();
   readonly #unsaved = new Set<Inode>();
   /** To be saved no later than the next change. */
@@ -253,18 +251,13 @@ export class KeyValueLayer<M extends Mode = Mode> implements UpperLayer<M> {
   #newInode(object: NewObject): Inode {
     const node = new Inode(this.#next++, newRecord(object), 'staged');
     if (isDirectory(object.mode)) node.entries = new Map();
-    this.#remember(node);
+    this.#inodes.set(node.ino, node);
     return node;
-  }
-
-  #remember(node: Inode): void {
-    this.#inodes.set(node.ino, new WeakRef(node));
-    this.#forgotten.register(node, node.ino);
   }
 
   /** The object with this number; who asks at the same time gets the same one. */
   *#inode(ino: number): Operation<Inode> {
-    const known = this.#inodes.get(ino)?.deref();
+    const known = this.#inodes.get(ino);
     if (known !== undefined) return yield* this.#sure(known);
     const loading = this.#loading.get(ino);
     if (loading !== undefined) return yield* wait(loading);
@@ -279,7 +272,7 @@ export class KeyValueLayer<M extends Mode = Mode> implements UpperLayer<M> {
     const value = yield* wait(this.#store.get(inodeKey(ino)));
     if (value === undefined) throw new FsError('EIO', { syscall: 'get', path: inodeKey(ino) });
     const node = new Inode(ino, decodeRecord(value, inodeKey(ino)), 'stored');
-    this.#remember(node);
+    this.#inodes.set(node.ino, node);
     return node;
   }
 
@@ -316,7 +309,8 @@ export class KeyValueLayer<M extends Mode = Mode> implements UpperLayer<M> {
 
   *#readEntries(dir: Inode): Operation<Map<string, Entry>> {
     const entries = new Map<string, Entry>();
-    for (const key of yield* wait(this.#store.list(entryPrefix(dir.ino)))) {
+    const keys = yield* wait(this.#store.list(entryPrefix(dir.ino)));
+    for (const key of keys) {
       const { name, ino, type } = parseEntryKey(dir.ino, key);
       if (entries.has(name)) throw new FsError('EIO', { syscall: 'readdir', path: key });
       entries.set(name, { ino, type });
@@ -340,7 +334,7 @@ export class KeyValueLayer<M extends Mode = Mode> implements UpperLayer<M> {
 
   *#resolve(ino: number | undefined): Operation<HandleTarget | undefined> {
     if (ino === undefined) return undefined;
-    const known = this.#inodes.get(ino)?.deref();
+    const known = this.#inodes.get(ino);
     if (known !== undefined) yield* this.#sure(known);
     else if ((yield* wait(this.#store.get(inodeKey(ino)))) === undefined) return undefined;
     const node = known ?? (yield* this.#inode(ino));

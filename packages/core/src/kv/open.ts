@@ -123,7 +123,8 @@ function* takeLock(store: Store, { owner, lock = 'respect' }: KeyValueLayerOptio
 
 /** Removes objects that had no name when the last writer went away. */
 function* sweep(store: Store): Operation<void> {
-  for (const mark of yield* wait(store.list(NAMELESS_PREFIX))) {
+  const marks = yield* wait(store.list(NAMELESS_PREFIX));
+  for (const mark of marks) {
     const ino = Number(mark.slice(NAMELESS_PREFIX.length));
     const saved = yield* wait(store.get(inodeKey(ino)));
     const keys = [mark];

@@ -103,7 +103,8 @@ export class LazyCopyUps implements LazyCopyUp {
     if (!this.#deferred.has(inode)) {
       const { layer, node } = stack.real(inode);
       // An ACL changes with the mode, a capability goes with the owner.
-      for (const name of yield* wait(layer.listxattr(node))) if (!isPrivateXattr(name, stack.prefix)) return false;
+      const names = yield* wait(layer.listxattr(node));
+      for (const name of names) if (!isPrivateXattr(name, stack.prefix)) return false;
       if (this.#deferred.size >= MAX_DEFERRED) yield* this.#oldestFirst(stack);
       yield* copyUp(stack, dentry.dir);
     }

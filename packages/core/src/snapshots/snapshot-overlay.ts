@@ -210,7 +210,8 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
     if (uid !== wanted.uid || gid !== wanted.gid) {
       yield* wait(upper.setattr(upper.root, { uid: wanted.uid, gid: wanted.gid }));
     }
-    for (const name of yield* wait(like.listxattr(root))) {
+    const names = yield* wait(like.listxattr(root));
+    for (const name of names) {
       const value = isPrivateXattr(name, prefix) ? undefined : yield* wait(like.getxattr(root, name));
       if (value !== undefined) yield* wait(upper.setxattr(upper.root, name, value));
     }
