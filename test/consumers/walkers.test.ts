@@ -45,11 +45,27 @@ function apply(fs: NodeFs, root: string, step: Change): void {
     if (step.do === 'link') fs.symlinkSync(step.target, at);
     if (step.do === 'move') fs.renameSync(at, root + step.to);
   } catch (error) {
-    if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error;
+    if (
+      !/^(E(EXIST|INVAL|ISDIR|LOOP|NOENT|NOTDIR|NOTEMPTY)|ERR_FS_EISDIR)$/.test(
+        (error as NodeJS.ErrnoException).code ?? '',
+      )
+    )
+      throw error;
   }
 }
 
 const parent = (of: string): string => of.slice(0, of.lastIndexOf('/')) || '/';
+
+/** What a walker finds, or the code of what it throws: fast-glob does, where a pattern begins with the name of a file. */
+async function sorted(find: () => string[] | Promise<string[]>): Promise<string[]> {
+  try {
+    return (await find()).toSorted();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error;
+    return [code];
+  }
+}
 
 /** What each walker finds from `cwd`, by what was asked of it. */
 async function walk(fs: NodeFs, cwd: string): Promise<Record<string, string[]>> {
@@ -58,18 +74,16 @@ async function walk(fs: NodeFs, cwd: string): Promise<Record<string, string[]>> 
     for (const dot of [false, true]) {
       const asked = `${pattern}${dot ? ' with dots' : ''}`;
       const options = { fs, cwd, dot } as { fs: never; cwd: string; dot: boolean };
-      found[`glob ${asked}`] = await glob(pattern, { ...options, mark: true });
-      found[`globSync ${asked}`] = globSync(pattern, { ...options, nodir: true });
-      found[`fast-glob ${asked}`] = await fastGlob(pattern, { ...options, markDirectories: true, deep: 4 });
-      found[`fast-glob.sync ${asked}`] = fastGlob.sync(pattern, {
-        ...options,
-        onlyFiles: false,
-        followSymbolicLinks: false,
-      });
-      found[`tinyglobby ${asked}`] = await tinyGlob(pattern, { ...options, onlyFiles: false, deep: 4 });
+      const sync = { ...options, onlyFiles: false, followSymbolicLinks: false };
+      found[`glob ${asked}`] = await sorted(() => glob(pattern, { ...options, mark: true }));
+      found[`globSync ${asked}`] = await sorted(() => globSync(pattern, { ...options, nodir: true }));
+      found[`fast-glob ${asked}`] = await sorted(() =>
+        fastGlob(pattern, { ...options, markDirectories: true, deep: 4 }),
+      );
+      found[`fast-glob.sync ${asked}`] = await sorted(() => fastGlob.sync(pattern, sync));
+      found[`tinyglobby ${asked}`] = await sorted(() => tinyGlob(pattern, { ...options, onlyFiles: false, deep: 4 }));
     }
   }
-  for (const list of Object.values(found)) list.sort();
   return found;
 }
 
