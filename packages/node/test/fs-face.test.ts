@@ -128,6 +128,13 @@ describe('createFs of @ovl/node', () => {
     await expect(fs.promises.rm('/a.txt/x', options)).rejects.toThrow("ENOTDIR: not a directory, lstat '/a.txt/x'");
   });
 
+  test('rm removes an empty directory that the lower has below another', () => {
+    const lower = memoryLayer({ from: { dir: { empty: {} } } });
+    const fs = createFs(overlay({ lower: [lower], upper: memoryLayer() }), { cwd: '/' });
+    fs.rmSync('/dir/empty', { recursive: true });
+    expect(fs.existsSync('/dir/empty')).toBe(false);
+  });
+
   test('watches what happens, by name', async () => {
     const fs = createFs(open());
     const watcher = fs.watch('/dir', { recursive: true });

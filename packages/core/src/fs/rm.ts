@@ -42,8 +42,13 @@ export function* rm(fs: Context, path: PathLike, options?: RmOptions | null): Op
   if (!isDirectory(entry.attributes.mode)) yield* named('unlink', at, fs.overlay.unlink(dir, name));
   else if (!recursive) throw isDirectoryError(at);
   else {
-    yield* named('rm', at, removeContent(fs, entry.inode));
-    if (name !== '') yield* named('rm', at, fs.overlay.rmdir(dir, name));
+    fs.overlay.retain(dir); // letting go of what was below would let go of it, too
+    try {
+      yield* named('rm', at, removeContent(fs, entry.inode));
+      if (name !== '') yield* named('rm', at, fs.overlay.rmdir(dir, name));
+    } finally {
+      fs.overlay.forget(dir);
+    }
   }
 }
 
