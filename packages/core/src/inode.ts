@@ -233,6 +233,8 @@ export class Stack {
   declare root: Inode;
   inodeCount = 0;
   #nextId = 1;
+  /** Directories that are not forgotten though nobody holds them: see fs/warm.ts. */
+  declare warm: Set<Inode> | undefined;
   /** Listings that were dropped, for the places of their names. */
   readonly formerNames: WeakMap<Inode, Map<string, Listed>> = new WeakMap();
   readonly #fileSystems = new Map<number, number>();
@@ -380,6 +382,7 @@ export class Stack {
   /** Forgets an inode that nobody holds, and then its directories upwards. */
   drop(inode: Inode): void {
     for (let at: Inode | undefined = inode; at !== undefined && at !== this.root && !isHeld(at); ) {
+      if (this.warm?.has(at) && !at.isNameless) return;
       for (const child of at.children?.values() ?? []) {
         if (isHeld(child) || child.dir !== at || child.children?.size) return;
         this.#forget(child, at);

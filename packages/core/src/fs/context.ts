@@ -47,6 +47,8 @@ export class Context {
   readonly codec: Codec;
   readonly options: FaceOptions;
   readonly descriptors: Map<number, Descriptor>;
+  /** The directory that was worked in last. */
+  last: Inode | undefined;
 
   constructor(overlay: Overlay, kind: FaceKind, options: FaceOptions = {}) {
     this.overlay = overlay;

@@ -5,6 +5,7 @@ import type { Inode } from '../inode.js';
 import type { Entry } from '../overlay.js';
 import type { Operation } from '../run.js';
 import { type Context, named } from './context.js';
+import { keepWarm } from './warm.js';
 
 /** As in Linux: this many symbolic links in one path are ELOOP. */
 const SYMLINKS_MAX = 40;
@@ -46,6 +47,7 @@ export function* locate(fs: Context, path: string, syscall: string, final: Final
     }
     const dir = trail[trail.length - 1] as Inode;
     fs.hold(dir);
+    if (isLast && dir !== fs.last) yield* overlay.perform(keepWarm, (fs.last = dir));
     const entry = yield* named(syscall, path, overlay.lookup(dir, name));
     if (entry !== undefined) fs.hold(entry.inode);
     const isFinal = isLast && last !== 'dot';
