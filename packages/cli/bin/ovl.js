@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env sh
 ':' //; case "$1" in mount | -*) unset NODE_EXTRA_CA_CERTS ;; esac; exec node "$0" "$@"
 
 // The line above is for the shell, and to Node a word and a comment. Node reads the certificates at every start, which takes
