@@ -7,8 +7,9 @@
 import { DT_REG, isFsError } from '@ovl/core';
 import { type HostNode, directories } from './host-nodes.js';
 import { readEntries } from './host-readdir.js';
+import { hasRoom } from './room.js';
 import { State, type StagingTask, WORDS } from './staging-beside.js';
-import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, close, fstatfs, openat, statxFd, unlinkatOrErrno } from './syscalls.js';
+import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY, close, openat, statxFd, unlinkatOrErrno } from './syscalls.js';
 import type { WorkDirectory } from './work-dir.js';
 
 /** Guesses that have to come true in a row before anything is done for one. */
@@ -17,9 +18,6 @@ const PROVEN = 2;
 const WINDOW = 24;
 /** Larger directories are not listed for a guess. */
 const MAX_DIRECTORY_BYTES = 256 << 10;
-/** Room that has to be left for what is asked for. */
-const SPARE_BYTES = 64 << 20;
-const SPARE_FILES = 20_000;
 /** After so many vain guesses in a row the pause is no longer doubled. */
 const MAX_VAIN = 12;
 
@@ -171,7 +169,7 @@ export class CopyAhead {
     const names = this.#names ?? [];
     this.#next = Math.max(this.#next, this.#at + 1);
     const sources = names.slice(this.#next, this.#next + WINDOW - this.#files.size);
-    if (sources.length === 0 || !this.#hasRoom()) return;
+    if (sources.length === 0 || !hasRoom(this.#work.fd, 0)) return;
     this.#next += sources.length;
     const memory = new SharedArrayBuffer(sources.length * WORDS * Int32Array.BYTES_PER_ELEMENT);
     const words = new Int32Array(memory);
@@ -182,11 +180,6 @@ export class CopyAhead {
       return { name: ahead.name, dirfd, source };
     });
     this.#post({ kind: 'stage', memory, work: this.#work.fd, mode: mode & 0o777, files });
-  }
-
-  #hasRoom(): boolean {
-    const { bsize, bavail, files, ffree } = fstatfs(this.#work.fd);
-    return bavail * bsize > SPARE_BYTES && (files === 0 || ffree > SPARE_FILES);
   }
 
   /** Lets go of what nobody has asked for. */

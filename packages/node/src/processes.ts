@@ -18,10 +18,19 @@ export function startTime(pid: number | 'self'): number | undefined {
 
 /** Whether this process's user ids are the machine's own. */
 export function inInitialUserNamespace(): boolean {
+  return mapsAll('uid') ?? true; // a kernel without user namespaces
+}
+
+/** Whether this process's user and group ids are the machine's own, all of them, and known to be. */
+export function hasAllIds(): boolean {
+  return mapsAll('uid') === true && mapsAll('gid') === true;
+}
+
+function mapsAll(kind: 'uid' | 'gid'): boolean | undefined {
   try {
-    return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync('/proc/self/uid_map', 'latin1'));
+    return /^\s*0\s+0\s+4294967295\s*$/.test(readFileSync(`/proc/self/${kind}_map`, 'latin1'));
   } catch {
-    return true; // a kernel without user namespaces
+    return undefined;
   }
 }
 

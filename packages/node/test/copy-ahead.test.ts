@@ -1,8 +1,8 @@
 // Small files that are copied before they are asked for: whatever becomes of a guess, a copy is what the file is when it is
 // asked for, and nothing is left of what nobody asked for.
 import { mkdirSync, readFileSync, readdirSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
-import { Overlay, type SyncFs, runSync, syncFs } from '@ovl/core';
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { type Found, type Layer, Overlay, type SyncFs, runSync, syncFs } from '@ovl/core';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { Beside, type BesideTask, besideMemory, runBeside } from '../src/beside.js';
 import { hostLayer } from '../src/host-layer.js';
 import { type HostUpperLayer, hostUpper } from '../src/host-upper.js';
@@ -18,6 +18,7 @@ interface World {
   /** In the order of the merged view. */
   names: string[];
   lower: string;
+  below: Layer<'sync'>;
   upper: HostUpperLayer;
   copies: string;
   staged(): string[];
@@ -50,7 +51,8 @@ function world(how: 'at once' | 'when told' = 'at once', copyAhead: 'on' | 'off'
     if (how === 'at once') run();
   });
   const upper = hostUpper({ upper: copies, work, beside, copyAhead });
-  const overlay = runSync(Overlay.open<'sync'>({ lower: [hostLayer(lower)], upper }));
+  const below = hostLayer(lower);
+  const overlay = runSync(Overlay.open<'sync'>({ lower: [below], upper }));
   let isOpen = true;
   const close = (): void => {
     if (isOpen) runSync(overlay.close());
@@ -61,7 +63,7 @@ function world(how: 'at once' | 'when told' = 'at once', copyAhead: 'on' | 'off'
   const names = fs.readdirSync('/d') as string[];
   const staged = (): string[] =>
     readdirSync(`${work}/work`).filter((name) => statSync(`${work}/work/${name}`).isFile());
-  return { fs, names, lower, upper, copies, staged, told, run, close };
+  return { fs, names, lower, below, upper, copies, staged, told, run, close };
 }
 
 /** What the copies must be, of files of which only the mode was changed. */
@@ -186,6 +188,59 @@ test('a file that is opened to be written anew is empty', () => {
   const after = all.names[6] as string;
   all.fs.truncateSync(`/d/${after}`, 3);
   expect(readFileSync(`${all.copies}/d/${after}`, 'utf8')).toBe('con');
+});
+
+describe('a staged file that has its data already', () => {
+  function staged(): World & { file: Found; source: Found } {
+    const all = world();
+    for (const name of all.names.slice(0, 5)) all.fs.chmodSync(`/d/${name}`, 0o600);
+    const next = all.names[5] as string;
+    expect(all.told).toContain(next);
+    const lookup = vi.spyOn(all.below, 'lookup');
+    all.fs.statSync(`/d/${next}`);
+    const source = lookup.mock.results.at(-1)?.value as Found; // the overlay's own node, which the guess is about
+    const { uid, gid } = source.attributes;
+    const file = all.upper.stage({ mode: 0o100600, uid, gid }, source.node);
+    expect(file.attributes.size).toBe(source.attributes.size);
+    return { ...all, file, source };
+  }
+
+  test('is filled once, whoever opened it', () => {
+    const { below, upper, file, source } = staged();
+    upper.discard(upper.stage({ mode: 0o100600, uid: 0, gid: 0 }).node); // so that it is not the file made last
+    const from = below.open(source.node);
+    const to = upper.openWritable(file.node);
+    expect(upper.copyData?.(from, to, source.attributes.size)).toBe(true);
+    upper.setattr(file.node, { mode: 0o640 });
+    expect(upper.getattr(file.node).size).toBe(source.attributes.size);
+    to.close();
+    from.close();
+    upper.discard(file.node);
+  });
+
+  test('is empty for who opens it a second time, before anything was copied', () => {
+    const { upper, file } = staged();
+    const first = upper.openWritable(file.node);
+    const second = upper.openWritable(file.node);
+    expect(upper.getattr(file.node).size).toBe(0);
+    second.write(new TextEncoder().encode('written'), 0);
+    upper.setattr(file.node, { mode: 0o640 });
+    expect(upper.getattr(file.node).size).toBe(7);
+    first.close();
+    second.close();
+    upper.discard(file.node);
+  });
+
+  test('is empty for who has it copied beside', () => {
+    const { below, upper, file, source } = staged();
+    const from = below.open(source.node);
+    const to = upper.openWritable(file.node);
+    expect(upper.copiesBeside?.(from, to)).toBe(true);
+    expect(upper.getattr(file.node).size).toBe(0);
+    to.close();
+    from.close();
+    upper.discard(file.node);
+  });
 });
 
 test('a guess that fails fails nothing else', () => {

@@ -2,9 +2,22 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { REPLY_BYTES } from '../src/fuse/protocol.js';
 import { SplicedReads } from '../src/fuse/spliced-reads.js';
+
+/** Whether this process may have no more files open. */
+let isFull = false;
+vi.mock('../src/syscalls.js', async (importOriginal) => {
+  const calls = await importOriginal<typeof import('../src/syscalls.js')>();
+  return {
+    ...calls,
+    pipe: () => {
+      if (isFull) throw calls.errorOf(24 /* EMFILE */, 'pipe2');
+      return calls.pipe();
+    },
+  };
+});
 
 const KIB = 1024;
 const unique = [0x89abcdef, 0x01234567] as const;
@@ -58,6 +71,13 @@ describe('spliced reads', () => {
         .subarray(first + REPLY_BYTES)
         .equals(content.subarray(100 * KIB, 300 * KIB)),
     ).toBe(true);
+  });
+
+  it('are left to others as long as no more files may be open', () => {
+    isFull = true;
+    expect(read(0, 128 * KIB).answer).toBe('unable');
+    isFull = false;
+    expect(read(0, 128 * KIB).answer).toBe('sent');
   });
 
   it.each([

@@ -16,7 +16,8 @@ export function* keepWarm(stack: Stack, dir: Inode): Operation<void> {
   warm.delete(dir);
   warm.add(dir);
   if (warm.size <= MAX_DIRECTORIES) return;
-  const [coldest] = warm as Set<Inode> & [Inode];
+  const coldest = warm.values().next().value;
+  if (coldest === undefined) return;
   warm.delete(coldest);
   stack.drop(coldest);
 }

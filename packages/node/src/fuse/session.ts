@@ -148,8 +148,9 @@ function negotiate(fd: number, server: Server): boolean {
   }
   // O_TRUNC comes with OPEN, or by itself.
   const opening = server.nodes.files === undefined ? Init.atomicOTrunc : Init.noOpenSupport;
-  const opendir = mayKeepListings(server) ? Init.noOpendirSupport : 0;
-  if (mayKeepListings(server)) server.staleAttributes = new StaleAttributes(fd);
+  const keepsListings = mayKeepListings(server);
+  const opendir = keepsListings ? Init.noOpendirSupport : 0;
+  if (keepsListings) server.staleAttributes = new StaleAttributes(fd);
   const flags = offered & (wanted | exported | opening | opendir);
   out[REPLY + 3] = flags;
   server.opendir = (flags & Init.noOpendirSupport) !== 0 ? 'unsupported' : 'answered';

@@ -3,7 +3,7 @@
  * through a pipe to the device, so that the kernel copies once instead of twice. Decides when that pays; the device
  * gets a reply or nothing at all.
  */
-import { errnoOf, FsError } from '@ovl/core';
+import { errnoOf, FsError, isFsError } from '@ovl/core';
 import { close, errorOf, pipe, pread, readInto, setPipeBytes, spliceAll, spliceFrom, writeFrom } from '../syscalls.js';
 import { REPLY_BYTES } from './protocol.js';
 
@@ -22,7 +22,6 @@ export type Spliced = 'sent' | 'unable' | number;
 interface Pipe {
   from: number;
   to: number;
-  bytes: number;
 }
 
 export class SplicedReads {
@@ -95,13 +94,26 @@ export class SplicedReads {
   }
 
   #open(): Pipe | undefined {
-    const [from, to] = pipe();
+    const ends = pipeOrNone();
+    if (ends === undefined) return undefined;
+    const { from, to } = ends;
     for (const bytes of PIPE_BYTES) {
       this.#bytes = setPipeBytes(to, bytes);
-      if (this.#bytes > 0) return { from, to, bytes: this.#bytes };
+      if (this.#bytes > 0) return ends;
     }
     close(from);
     close(to);
     return undefined;
+  }
+}
+
+/** Undefined where this process or the machine may have no more files open: reading needs none. */
+function pipeOrNone(): Pipe | undefined {
+  try {
+    const [from, to] = pipe();
+    return { from, to };
+  } catch (error) {
+    if (isFsError(error, 'EMFILE', 'ENFILE')) return undefined;
+    throw error;
   }
 }
