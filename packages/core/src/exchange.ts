@@ -10,7 +10,8 @@ import { meaningOfName } from './format.js';
 import type { Inode, Stack } from './inode.js';
 import type { LayerNode } from './layer.js';
 import { lookup, require } from './lookup.js';
-import { checkRecordable, type End, isWithin, moveName, namedNode, prepareMove, record } from './rename.js';
+import { checkRecordable, type End, isWithin, namedNode, prepareMove, record } from './rename.js';
+import { nameLeft } from './remove.js';
 import { maybe, type Operation, wait } from './run.js';
 
 /** Throws ENOENT where one of them is missing, EINVAL where one lies in the other, EXDEV as a rename does. */
@@ -79,7 +80,9 @@ function* commitExchange(stack: Stack, a: End, b: End): Operation<boolean> {
   yield* wait(stack.writable().commit({ kind: 'exchange', a: yield* place(stack, a), b: yield* place(stack, b) }));
   const [atA, atB] = [a, b].map(({ dir, name }) => dir.listing?.get(name));
   const covers = [a, b].map(({ dir, name }) => coversBelow(stack, dir, name));
-  for (const [i, end] of [a, b].entries()) moveName(stack, end, covers[i] as boolean, covers[i] as boolean);
+  for (const [i, { dir, name, inode }] of [a, b].entries()) {
+    nameLeft(stack, dir, name, inode, covers[i] as boolean, covers[i] as boolean);
+  }
   nameAppeared(stack, a.dir, a.name, b.inode, atB?.ino ?? b.inode.ino, atA?.cookie);
   nameAppeared(stack, b.dir, b.name, a.inode, atA?.ino ?? a.inode.ino, atB?.cookie);
   return true;

@@ -66,13 +66,8 @@ export const NO_MARKS: DirectoryMarks = { opaque: undefined, redirect: undefined
 
 /** The attributes that {@link directoryMarks} needs, out of those that a directory has. */
 export function markXattrs(names: readonly string[], prefix: XattrPrefix): string[] {
-  return names.filter(
-    (name) =>
-      name === `${prefix}opaque` ||
-      name === `${prefix}redirect` ||
-      name === `${prefix}impure` ||
-      name === FUSE_OVERLAYFS_OPAQUE,
-  );
+  const marks = [`${prefix}opaque`, `${prefix}redirect`, `${prefix}impure`, FUSE_OVERLAYFS_OPAQUE];
+  return names.filter((name) => marks.includes(name));
 }
 
 export function directoryMarks(xattrs: ReadonlyMap<string, Uint8Array>, prefix: XattrPrefix): DirectoryMarks {
@@ -102,25 +97,13 @@ export function parseRedirect(redirect: string): { absolute: boolean; components
 }
 
 /** The overlay attributes that this version understands; a layer's root with another one is refused. */
-const KNOWN_XATTRS: ReadonlySet<string> = new Set([
-  'opaque',
-  'whiteout',
-  'whiteouts',
-  'redirect',
-  'origin',
-  'impure',
-  'nlink',
-  'metacopy',
-  'protattr',
-  'uuid',
-  'upper',
-]);
+const KNOWN_XATTR = /^(opaque|whiteouts?|redirect|origin|impure|nlink|metacopy|protattr|uuid|upper)$/;
 
 /** The first overlay attribute among `names` that is not understood. Nested overlays' attributes are the user's. */
 export function unknownXattr(names: readonly string[], prefix: XattrPrefix): string | undefined {
   return names.find((name) => {
     if (!name.startsWith(prefix) || name.startsWith(`${prefix}overlay.`)) return false;
-    return !KNOWN_XATTRS.has(name.slice(prefix.length));
+    return !KNOWN_XATTR.test(name.slice(prefix.length));
   });
 }
 

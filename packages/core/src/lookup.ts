@@ -239,7 +239,7 @@ function* instantiateDirectory(
   let marks = NO_MARKS;
   if (inUpper || real.layer + 1 < stack.firstData) {
     marks = yield* readMarks(stack, real);
-    yield* gatherBelow(stack, dir, [name], marks, listed.below ?? [], parts);
+    yield* gatherBelow(stack, dir, name, marks, listed.below ?? [], parts);
   }
   const lower = inUpper ? parts.slice(1) : parts;
   const shown = inUpper && lower[0] !== undefined ? lower[0] : undefined;
@@ -264,32 +264,31 @@ function* instantiateDirectory(
 function* gatherBelow(
   stack: Stack,
   dir: Inode,
-  path: readonly string[],
+  name: string,
   marks: DirectoryMarks,
   candidates: readonly number[],
   parts: Real[],
 ): Operation<void> {
-  if (marks.opaque === 'y') return;
-  if (dir.lower.length === 0 && stack.redirectDir === 'nofollow') return; // nothing below, so nothing is looked for
-  if (follows(stack, marks)) {
-    yield* redirected(stack, dir, path, marks, parts);
-    return;
-  }
+  // Nothing below, so nothing is looked for.
+  if (marks.opaque === 'y' || (dir.lower.length === 0 && stack.redirectDir === 'nofollow')) return;
+  let last = marks;
   for (const index of candidates) {
+    if (follows(stack, last)) break;
     const parent = stack.part(dir, index);
     if (parent === undefined) continue;
-    const found = yield* wait(stack.layer(index).lookup(parent, path[0] as string));
+    const found = yield* wait(stack.layer(index).lookup(parent, name));
     if (found === undefined || !isDirectory(found.attributes.mode)) return;
     const part = { layer: index, node: found.node };
     parts.push(part);
     if (index + 1 === stack.firstData) return;
-    const below = yield* readMarks(stack, part);
-    if (below.opaque === 'y') return;
-    if (follows(stack, below)) {
-      yield* redirected(stack, dir, path, below, parts);
-      return;
-    }
+    last = yield* readMarks(stack, part);
+    if (last.opaque === 'y') return;
   }
+  if (!follows(stack, last)) return;
+  const { absolute, components } = parseRedirect(last.redirect);
+  const { layer } = parts[parts.length - 1] as Real;
+  const base = absolute ? stack.root.lower : dir.lower;
+  yield* search(stack, { base, path: components }, layer, 'directory', parts);
 }
 
 /** Whether there is a redirect. Throws EPERM where none is followed, as the kernel does: what it hides would be missing. */
@@ -297,20 +296,6 @@ function follows(stack: Stack, marks: DirectoryMarks): marks is DirectoryMarks &
   if (marks.redirect === undefined) return false;
   if (stack.redirectDir === 'nofollow') throw new FsError('EPERM', { syscall: 'redirect', path: marks.redirect });
   return true;
-}
-
-function* redirected(
-  stack: Stack,
-  dir: Inode,
-  path: readonly string[],
-  marks: DirectoryMarks & { redirect: string },
-  parts: Real[],
-): Operation<void> {
-  const { absolute, components } = parseRedirect(marks.redirect);
-  const base = absolute ? stack.root.lower : dir.lower;
-  const target = absolute ? components : [...path.slice(0, -1), ...components];
-  const last = parts[parts.length - 1] as Real;
-  yield* search(stack, { base, path: target }, last.layer, 'directory', parts);
 }
 
 /** A path in the terms of the layers below some layer, and the directories where it starts. */

@@ -9,8 +9,8 @@ import {
   isDirectory,
   isRegular,
   isSymlink,
+  S_IFCHR,
   S_IFDIR,
-  S_IFLNK,
   S_IFMT,
   S_IFREG,
 } from './attributes.js';
@@ -27,6 +27,7 @@ import type {
   NamespaceChange,
   NewObject,
   Occupant,
+  Place,
   UpperFile,
   UpperLayer,
 } from './layer.js';
@@ -110,14 +111,19 @@ function directory(node: LayerNode): Map<string, MemoryNode> {
   return entries;
 }
 
+function found(node: MemoryNode): Found {
+  return { node, attributes: { ...node.attributes } };
+}
+
 function resize(node: MemoryNode, size: number): void {
   if (!Number.isSafeInteger(size) || size < 0) throw new FsError('EINVAL', { syscall: 'truncate' });
-  const { attributes } = node;
-  if (size < attributes.size) {
-    if (size < node.bytes.length) node.bytes = node.bytes.slice(0, size);
-  }
+  if (size < node.attributes.size && size < node.bytes.length) node.bytes = node.bytes.slice(0, size);
+  setSize(node, size);
+}
+
+function setSize({ attributes, bytes }: MemoryNode, size: number): void {
   attributes.size = size;
-  attributes.blocks = Math.ceil(Math.min(node.bytes.length, size) / BLOCK);
+  attributes.blocks = Math.ceil(Math.min(bytes.length, size) / BLOCK);
 }
 
 function reserve(node: MemoryNode, end: number): void {
@@ -144,7 +150,7 @@ class MemoryFile implements UpperFile<'sync'> {
   read(buffer: Uint8Array, position: number): number {
     const { bytes, attributes } = this.#node;
     const length = Math.max(0, Math.min(buffer.length, attributes.size - position));
-    const stored = bytes.subarray(Math.min(position, bytes.length), Math.min(position + length, bytes.length));
+    const stored = bytes.subarray(position, position + length); // or what there is of it
     buffer.set(stored);
     if (stored.length < length) buffer.fill(0, stored.length, length);
     return length;
@@ -156,8 +162,7 @@ class MemoryFile implements UpperFile<'sync'> {
     if (buffer.length === 0) return 0;
     reserve(node, end);
     node.bytes.set(buffer, position);
-    node.attributes.size = Math.max(node.attributes.size, end);
-    node.attributes.blocks = Math.ceil(Math.min(node.bytes.length, node.attributes.size) / BLOCK);
+    setSize(node, Math.max(node.attributes.size, end));
     touch(node, 'modified');
     return buffer.length;
   }
@@ -201,7 +206,7 @@ export class MemoryLayer implements UpperLayer<'sync'> {
 
   lookup(dir: LayerNode, name: string): Found | undefined {
     const node = directory(dir).get(name);
-    return node === undefined ? undefined : { node, attributes: { ...node.attributes } };
+    return node && found(node);
   }
 
   getattr(node: LayerNode): Attributes {
@@ -261,49 +266,45 @@ export class MemoryLayer implements UpperLayer<'sync'> {
   }
 
   stage(object: NewObject): Found {
-    const node = this.#node(object);
-    return { node, attributes: { ...node.attributes } };
+    return found(this.#node(object));
   }
 
   discard(): void {}
 
-  create({ dir, name }: { dir: LayerNode; name: string }, object: NewObject): Found {
-    if (directory(dir).has(name)) throw new FsError('EEXIST', { path: name });
+  create(to: Place, object: NewObject): Found {
+    this.#check(to, 'nothing');
     const node = this.#node(object);
-    this.#put(dir as MemoryNode, name, node);
-    return { node, attributes: { ...node.attributes } };
+    this.#put(to, node);
+    return found(node);
   }
 
   commit(change: NamespaceChange): void {
     switch (change.kind) {
-      case 'link': {
-        this.#check(change.to.dir, change.to.name, change.over);
-        this.#take(change.to.dir as MemoryNode, change.to.name);
-        this.#put(change.to.dir as MemoryNode, change.to.name, change.node as MemoryNode);
+      case 'link':
+        this.#check(change.to, change.over);
+        this.#take(change.to);
+        this.#put(change.to, change.node);
         return;
-      }
       case 'unlink':
-        if (!directory(change.from.dir).has(change.from.name)) throw new FsError('ENOENT', { path: change.from.name });
-        this.#take(change.from.dir as MemoryNode, change.from.name);
+        this.#check(change.from, 'non-directory');
+        this.#take(change.from);
         return;
       case 'rename': {
         const { from, to, node, over, leave } = change;
         if (directory(from.dir).get(from.name) !== node) throw new FsError('ENOENT', { path: from.name });
-        this.#check(to.dir, to.name, over);
-        this.#take(to.dir as MemoryNode, to.name);
-        this.#take(from.dir as MemoryNode, from.name);
-        this.#put(to.dir as MemoryNode, to.name, node as MemoryNode);
-        if (leave === 'whiteout') {
-          this.#put(from.dir as MemoryNode, from.name, this.#node({ mode: 0o020000, uid: 0, gid: 0 }));
-        }
+        this.#check(to, over);
+        this.#take(to);
+        this.#take(from);
+        this.#put(to, node);
+        if (leave === 'whiteout') this.#put(from, this.#node({ mode: S_IFCHR, uid: 0, gid: 0 }));
         return;
       }
       case 'exchange': {
         const { a, b } = change;
-        this.#take(a.dir as MemoryNode, a.name);
-        this.#take(b.dir as MemoryNode, b.name);
-        this.#put(a.dir as MemoryNode, a.name, b.node as MemoryNode);
-        this.#put(b.dir as MemoryNode, b.name, a.node as MemoryNode);
+        this.#take(a);
+        this.#take(b);
+        this.#put(a, b.node);
+        this.#put(b, a.node);
       }
     }
   }
@@ -360,50 +361,50 @@ export class MemoryLayer implements UpperLayer<'sync'> {
   }
 
   /** A false `over` is a bug in the caller that a host would answer with an errno; so does this layer. */
-  #check(dir: LayerNode, name: string, over: Occupant): void {
+  #check({ dir, name }: Place, over: Occupant): void {
     const exists = directory(dir).has(name);
-    if (over === 'nothing' && exists) throw new FsError('EEXIST', { path: name });
-    if (over !== 'nothing' && !exists) throw new FsError('ENOENT', { path: name });
+    if (exists === (over === 'nothing')) throw new FsError(exists ? 'EEXIST' : 'ENOENT', { path: name });
   }
 
-  #put(dir: MemoryNode, name: string, node: MemoryNode): void {
+  #put({ dir, name }: Place, object: LayerNode): void {
+    const node = object as MemoryNode;
+    const { attributes } = node;
     directory(dir).set(name, node);
-    this.#named.set(node.attributes.ino, node);
-    if (node.entries === undefined) node.attributes.nlink++;
+    this.#named.set(attributes.ino, node);
+    if (node.entries === undefined) attributes.nlink++;
     else {
-      node.attributes.nlink = Math.max(2, node.attributes.nlink);
-      dir.attributes.nlink++;
+      attributes.nlink = Math.max(2, attributes.nlink);
+      (dir as MemoryNode).attributes.nlink++;
     }
     touch(node, 'changed');
-    touch(dir, 'modified');
+    touch(dir as MemoryNode, 'modified');
   }
 
-  #take(dir: MemoryNode, name: string): void {
-    const node = directory(dir).get(name);
+  #take({ dir, name }: Place): void {
+    const entries = directory(dir);
+    const node = entries.get(name);
     if (node === undefined) return;
-    directory(dir).delete(name);
-    if (node.entries === undefined) node.attributes.nlink--;
-    else dir.attributes.nlink--;
-    if (node.entries !== undefined || node.attributes.nlink === 0) this.#named.delete(node.attributes.ino);
+    entries.delete(name);
+    const { attributes } = node.entries === undefined ? node : (dir as MemoryNode);
+    attributes.nlink--;
+    if (node.entries !== undefined || attributes.nlink === 0) this.#named.delete(node.attributes.ino);
     touch(node, 'changed');
-    touch(dir, 'modified');
+    touch(dir as MemoryNode, 'modified');
   }
 
   #fill(dir: MemoryNode, tree: MemoryTree): void {
     for (const [name, value] of Object.entries(tree)) {
       const { content, options } = value instanceof MemoryObject ? value : new MemoryObject(value);
       const isTree = typeof content === 'object' && !(content instanceof Uint8Array);
-      const mode = options.mode ?? (isTree ? S_IFDIR | 0o755 : S_IFREG | 0o644);
-      const object: NewObject = { mode, uid: options.uid ?? 0, gid: options.gid ?? 0, rdev: options.rdev ?? 0 };
-      if ((mode & S_IFMT) === S_IFLNK) object.target = content as string;
+      const { xattrs = {}, mode = isTree ? S_IFDIR | 0o755 : S_IFREG | 0o644, ...attributes } = options;
+      const object: NewObject = { mode, uid: 0, gid: 0 };
+      if (isSymlink(mode)) object.target = content as string;
       const node = this.#node(object);
-      this.#put(dir, name, node);
+      this.#put({ dir, name }, node);
       if (isTree) this.#fill(node, content);
       else if (isRegular(mode)) new MemoryFile(node).write(bytesOf(content), 0);
-      for (const [attribute, bytes] of Object.entries(options.xattrs ?? {}))
-        this.setxattr(node, attribute, bytesOf(bytes));
-      const { xattrs: _xattrs, mode: _mode, ...rest } = options;
-      Object.assign(node.attributes, rest);
+      for (const [attribute, bytes] of Object.entries(xattrs)) this.setxattr(node, attribute, bytesOf(bytes));
+      Object.assign(node.attributes, attributes);
     }
   }
 }

@@ -13,7 +13,7 @@ import type { DirectoryEntry } from './merge.js';
 import type { OverlayOptions } from './options.js';
 import type { OwnerMap } from './owners.js';
 import { openDirectory } from './readdir.js';
-import { rmdir, unlink } from './remove.js';
+import { removeName } from './remove.js';
 import { rename, type RenameFlag } from './rename.js';
 import { maybe, type Mode, type Operation, runAsync, wait } from './run.js';
 import { setattr } from './setattr.js';
@@ -129,11 +129,11 @@ export class Overlay<M extends Mode = Mode> {
   }
 
   unlink(dir: Inode, name: string): Operation<void> {
-    return this.#told(unlink(this.#stack, dir, name), 'rename', { dir, name });
+    return this.#told(removeName(this.#stack, dir, name, 'unlink'), 'rename', { dir, name });
   }
 
   rmdir(dir: Inode, name: string): Operation<void> {
-    return this.#told(rmdir(this.#stack, dir, name), 'rename', { dir, name });
+    return this.#told(removeName(this.#stack, dir, name, 'rmdir'), 'rename', { dir, name });
   }
 
   /** Throws EXDEV where a directory's rename cannot be expressed in the upper's format. */

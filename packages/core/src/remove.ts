@@ -11,63 +11,46 @@ import type { LayerNode, NewObject, Occupant, Place } from './layer.js';
 import { list, require } from './lookup.js';
 import { maybe, type Operation, wait } from './run.js';
 
-/** As {@link require}, without its attributes: a layer call less where the entry is known. */
-function* inodeAt(stack: Stack, dir: Inode, name: string, syscall: 'unlink' | 'rmdir'): Operation<Inode> {
-  const known = stack.options.revalidation === undefined ? dir.children?.get(name) : undefined;
-  return known ?? (yield* require(stack, dir, name, syscall)).inode;
-}
+type Removal = 'unlink' | 'rmdir';
 
-/** See `Overlay.unlink`. */
-export function* unlink(stack: Stack, dir: Inode, name: string): Operation<void> {
-  const inode = yield* inodeAt(stack, dir, name, 'unlink');
-  if (inode.isDirectory) throw new FsError('EISDIR', { syscall: 'unlink', path: name });
+/** See `Overlay.unlink`, `Overlay.rmdir`. */
+export function* removeName(stack: Stack, dir: Inode, name: string, syscall: Removal): Operation<void> {
+  const inode = yield* removable(stack, dir, name, syscall);
+  if (inode.isDirectory) yield* checkEmpty(stack, inode, name);
   stack.writable();
   if (coversBelow(stack, dir, name)) yield* copyUp(stack, dir);
   yield* maybe(stack.index?.prepareLoss(inode, dir, name));
-  yield* stack.namespace.hold(remove(stack, dir, name, 'unlink'));
+  yield* stack.namespace.hold(remove(stack, dir, name, syscall));
 }
 
-/** See `Overlay.rmdir`. */
-export function* rmdir(stack: Stack, dir: Inode, name: string): Operation<void> {
-  const inode = yield* inodeAt(stack, dir, name, 'rmdir');
-  if (!inode.isDirectory) throw new FsError('ENOTDIR', { syscall: 'rmdir', path: name });
-  yield* checkEmpty(stack, inode, name);
-  stack.writable();
-  if (coversBelow(stack, dir, name)) yield* copyUp(stack, dir);
-  yield* stack.namespace.hold(remove(stack, dir, name, 'rmdir'));
+/** As {@link require}, without its attributes: a layer call less where the entry is known. Throws EISDIR, ENOTDIR. */
+function* removable(stack: Stack, dir: Inode, name: string, syscall: Removal): Operation<Inode> {
+  const known = stack.options.revalidation === undefined ? dir.children?.get(name) : undefined;
+  const inode = known ?? (yield* require(stack, dir, name, syscall)).inode;
+  const { isDirectory } = inode;
+  if (isDirectory === (syscall === 'rmdir')) return inode;
+  throw new FsError(isDirectory ? 'EISDIR' : 'ENOTDIR', { syscall, path: name });
 }
 
-function* remove(stack: Stack, dir: Inode, name: string, syscall: 'unlink' | 'rmdir'): Operation<void> {
-  const inode = yield* inodeAt(stack, dir, name, syscall); // again: it may be another by now
+/** Under the namespace lock. */
+function* remove(stack: Stack, dir: Inode, name: string, syscall: Removal): Operation<void> {
+  const inode = yield* removable(stack, dir, name, syscall); // again: it may be another by now
   inode.pins++;
   try {
-    yield* removeInode(stack, dir, name, inode, syscall);
+    if (inode.isDirectory) yield* checkEmpty(stack, inode, name); // again: somebody may have been faster
+    const covers = coversBelow(stack, dir, name);
+    const inUpper = stack.inUpper(inode, dir, name);
+    const occupant: Occupant = inUpper ? occupantOf(inode) : 'nothing';
+    const place = { dir: dir.upper as LayerNode, name };
+    const other = yield* otherNode(stack, dir, name, inode);
+    yield* maybe(stack.index?.record(inode));
+    if (covers) yield* cover(stack, place, occupant, keptNode(inode));
+    else yield* wait(stack.writable().commit({ kind: 'unlink', from: place, occupant, keep: keptNode(inode) }));
+    nameVanished(stack, dir, name, inode, covers, other);
+    yield* maybe(stack.index?.lost(inode, inUpper ? 'upper' : 'lower'));
   } finally {
     inode.pins--;
   }
-}
-
-function* removeInode(
-  stack: Stack,
-  dir: Inode,
-  name: string,
-  inode: Inode,
-  syscall: 'unlink' | 'rmdir',
-): Operation<void> {
-  if (inode.isDirectory !== (syscall === 'rmdir')) {
-    throw new FsError(inode.isDirectory ? 'EISDIR' : 'ENOTDIR', { syscall, path: name });
-  }
-  if (inode.isDirectory) yield* checkEmpty(stack, inode, name); // again: somebody may have been faster
-  const covers = coversBelow(stack, dir, name);
-  const inUpper = stack.inUpper(inode, dir, name);
-  const occupant: Occupant = inUpper ? occupantOf(inode) : 'nothing';
-  const place = { dir: dir.upper as LayerNode, name };
-  const other = yield* otherNode(stack, dir, name, inode);
-  yield* maybe(stack.index?.record(inode));
-  if (covers) yield* cover(stack, place, occupant, keptNode(inode));
-  else yield* wait(stack.writable().commit({ kind: 'unlink', from: place, occupant, keep: keptNode(inode) }));
-  nameVanished(stack, dir, name, inode, covers, other);
-  yield* maybe(stack.index?.lost(inode, inUpper ? 'upper' : 'lower'));
 }
 
 const WHITEOUT: NewObject = { mode: S_IFCHR, uid: 0, gid: 0, rdev: 0 };
@@ -118,13 +101,18 @@ export function nameVanished(
   other: LayerNode | undefined,
 ): void {
   inode.kept = keptNode(inode) !== undefined;
-  dir.listing?.delete(name);
-  if (covers) (dir.whiteouts ??= new Map()).set(name, { covers, form: 'entry' });
-  else dir.whiteouts?.delete(name);
-  dir.version++;
-  stack.removeDentry(inode, dir, name);
+  nameLeft(stack, dir, name, inode, covers, covers);
   if (inode.dentry === undefined) {
     stack.becomeNameless(inode);
     stack.letGo(inode);
   } else if (other !== undefined) stack.place(inode, other);
+}
+
+/** As {@link nameVanished}, for an inode that goes on under another name. `leaves`: a whiteout, which need not cover anything. */
+export function nameLeft(stack: Stack, dir: Inode, name: string, inode: Inode, leaves: boolean, covers: boolean): void {
+  dir.listing?.delete(name);
+  if (leaves) (dir.whiteouts ??= new Map()).set(name, { covers, form: 'entry' });
+  else dir.whiteouts?.delete(name);
+  dir.version++;
+  stack.removeDentry(inode, dir, name);
 }

@@ -13,7 +13,7 @@ import { list, lookup, require } from './lookup.js';
 import { byteLength } from './names.js';
 import type { DeepCopyUp } from './options.js';
 import { type DirectoryMove, lowerName, lowerPath, planDirectoryMove } from './redirect.js';
-import { checkEmpty, keptNode, nameVanished, occupantOf, otherNode } from './remove.js';
+import { checkEmpty, keptNode, nameLeft, nameVanished, occupantOf, otherNode } from './remove.js';
 import { maybe, type Operation, wait } from './run.js';
 
 /**
@@ -202,7 +202,7 @@ function* commitRename(
   const ino = fromDir.listing?.get(fromName)?.ino ?? source.ino;
   const cookie = toDir.listing?.get(toName)?.cookie;
   if (target !== undefined) nameVanished(stack, toDir, toName, target, coversBelow(stack, toDir, toName), other);
-  moveName(stack, from, leaves, covers);
+  nameLeft(stack, fromDir, fromName, source, leaves, covers);
   nameAppeared(stack, toDir, toName, source, ino, cookie);
   if (target !== undefined) yield* maybe(stack.index?.lost(target, inUpper ? 'upper' : 'lower'));
   return true;
@@ -211,15 +211,6 @@ function* commitRename(
 /** The upper object by this very name. */
 export function* namedNode(stack: Stack, { dir, name, inode }: End): Operation<LayerNode> {
   return (yield* maybe(stack.index?.nodeAt(inode, dir, name))) ?? (inode.upper as LayerNode);
-}
-
-/** As {@link nameVanished}, for an inode that goes on under another name and leaves a whiteout or not. */
-export function moveName(stack: Stack, { dir, name, inode }: End, leaves: boolean, covers: boolean): void {
-  dir.listing?.delete(name);
-  if (leaves) (dir.whiteouts ??= new Map()).set(name, { covers, form: 'entry' });
-  else dir.whiteouts?.delete(name);
-  dir.version++;
-  stack.removeDentry(inode, dir, name);
 }
 
 /**
