@@ -113,7 +113,7 @@ export function* linkStaged(
  * The mode while in staging, where nobody else looks: an unprivileged daemon may write and mark only what its mode lets the
  * owner write, and a write takes set-id bits away. The real one is set last.
  */
-function stagingMode(mode: number): number {
+export function stagingMode(mode: number): number {
   if (isRegular(mode)) return (mode & 0o7600) === 0o600 ? mode : S_IFREG | 0o600;
   return isDirectory(mode) ? S_IFDIR | 0o700 : mode;
 }
@@ -246,8 +246,8 @@ export function* copyBytes(stack: Stack, source: Real, target: LayerNode, length
   }
 }
 
-/** Copies what is data and leaves holes holes. */
-function* copySegments(
+/** Copies what is data of the first `length` bytes and leaves holes holes. Throws ESTALE where `from` became shorter. */
+export function* copySegments(
   upper: UpperLayer,
   target: LayerNode,
   from: LayerFile,

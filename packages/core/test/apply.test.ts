@@ -20,7 +20,6 @@ import {
   arbitraryLayers,
   arbitraryOperations,
   asyncLayer,
-  canonical,
   concrete,
   dir,
   file,
@@ -36,14 +35,10 @@ import {
 } from '@ovl/core/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { given, KINDS, open, parameters, TIMEOUT, type World, worldOf } from './worlds.js';
+import { given, KINDS, open, parameters, seen, TIMEOUT, type World, worldOf } from './worlds.js';
 
 const worlds = KINDS.filter(({ options }) => options.index === undefined);
 const renames = fc.constantFrom('detect' as const, 'expand' as const);
-
-async function seen(overlay: Overlay): Promise<Record<string, unknown>> {
-  return canonical(await snapshot(new OverlayDriver(overlay, { mode: 'async', inodes: 'keep' })));
-}
 
 async function perform(
   overlay: Overlay,

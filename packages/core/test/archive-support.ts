@@ -1,5 +1,6 @@
 // What the tests of archives share: trees as archive entries, and reading a layer whole.
 import { isDirectory, isRegular, isSymlink, type Layer, type LayerNode, S_IFMT } from '@ovl/core';
+import type { RandomAccess } from '@ovl/core/tar';
 import { modeOf, type ObjectSpec, type TreeSpec } from '@ovl/core/testing';
 
 /** An object of a tree with its path, in the order in which an archive names them. */
@@ -52,4 +53,17 @@ export async function readAll(layer: Layer): Promise<Record<string, Read>> {
   };
   await visit(layer.root, '/');
   return found;
+}
+
+/** An archive that answers later, and never more than it likes. */
+export function lateSource(bytes: Uint8Array): RandomAccess {
+  return {
+    size: bytes.length,
+    async read(buffer, position) {
+      await Promise.resolve();
+      const part = bytes.subarray(position, position + Math.min(buffer.length, 700));
+      buffer.set(part);
+      return part.length;
+    },
+  };
 }

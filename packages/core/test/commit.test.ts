@@ -18,7 +18,6 @@ import {
   arbitraryLayers,
   arbitraryOperations,
   asyncLayer,
-  canonical,
   concrete,
   dir,
   file,
@@ -26,18 +25,13 @@ import {
   Model,
   OverlayDriver,
   Scheduler,
-  snapshot,
   type TreeSpec,
 } from '@ovl/core/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { given, KINDS, open, parameters, TIMEOUT, type World, worldOf } from './worlds.js';
+import { given, KINDS, open, parameters, seen, TIMEOUT, type World, worldOf } from './worlds.js';
 
 const worlds = KINDS.filter(({ options }) => options.index === undefined);
-
-async function seen(overlay: Overlay): Promise<Record<string, unknown>> {
-  return canonical(await snapshot(new OverlayDriver(overlay, { mode: 'async', inodes: 'keep' })));
-}
 
 async function changed(
   trees: readonly TreeSpec[],

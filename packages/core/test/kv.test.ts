@@ -18,15 +18,14 @@ import {
   populate,
   Scheduler,
   snapshot,
-  type TestRunner,
   type TreeSpec,
   upperSuite,
 } from '@ovl/core/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { given, inStep, parameters, sameTree, TIMEOUT } from './worlds.js';
+import { runner } from '../../../test/support/suite-runner.js';
 
-const runner: TestRunner = { describe, it, skip: (name, reason) => it(name, (context) => context.skip(reason)) };
 const SMALL = { chunkSize: 512 };
 
 type Stored = Map<string, Uint8Array>;

@@ -8,17 +8,10 @@ import {
   overlaySuite,
   populate,
   Scheduler,
-  type TestRunner,
   upperSuite,
 } from '@ovl/core/testing';
 import { memoryLayer } from '@ovl/core';
-import { describe, it } from 'vitest';
-
-const runner: TestRunner = {
-  describe,
-  it,
-  skip: (name, reason) => it(name, (context) => context.skip(reason)),
-};
+import { runner } from '../../../test/support/suite-runner.js';
 
 const capabilities: LayerCapabilities = { ...ALL_CAPABILITIES, holes: 'the memory layer reports one run of data' };
 

@@ -14,32 +14,19 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeName, type Found, FsError, type Layer, memoryLayer, overlay, syncFs } from '@ovl/core';
-import { type RandomAccess, tarLayer } from '@ovl/core/tar';
-import { ALL_CAPABILITIES, type LayerCapabilities, layerSuite, type TestRunner } from '@ovl/core/testing';
+import { tarLayer } from '@ovl/core/tar';
+import { ALL_CAPABILITIES, type LayerCapabilities, layerSuite } from '@ovl/core/testing';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Read, readAll } from './archive-support.js';
+import { lateSource, type Read, readAll } from './archive-support.js';
 import { concat, paxData, sum, type TarEntry, tarEntry, tarOf, tarOfTree } from './tar-writer.js';
 import { parameters, TIMEOUT } from './worlds.js';
+import { runner } from '../../../test/support/suite-runner.js';
 
-const runner: TestRunner = { describe, it, skip: (name, reason) => it(name, (context) => context.skip(reason)) };
 const capabilities: LayerCapabilities = {
   ...ALL_CAPABILITIES,
   fileHandles: 'an archive has no identity of its own',
 };
-
-/** Answers later, and never more than it likes. */
-function lateSource(bytes: Uint8Array): RandomAccess {
-  return {
-    size: bytes.length,
-    async read(buffer, position) {
-      await Promise.resolve();
-      const part = bytes.subarray(position, position + Math.min(buffer.length, 700));
-      buffer.set(part);
-      return part.length;
-    },
-  };
-}
 
 layerSuite({ name: 'tar', runner, capabilities, layer: (tree) => tarLayer(tarOfTree(tree)) });
 layerSuite({

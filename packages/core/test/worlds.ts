@@ -137,3 +137,8 @@ export async function closeAll(driver: OverlayDriver, model: Model): Promise<voi
   model.closeAll();
   expect(driver.openCount).toBe(0);
 }
+
+/** What an overlay of any kind shows now, without what differs from one run to the next. */
+export async function seen(overlay: Overlay): Promise<Record<string, unknown>> {
+  return canonical(await snapshot(new OverlayDriver(overlay, { mode: 'async', inodes: 'keep' })));
+}

@@ -4,35 +4,23 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeName, type Found, FsError, S_IFBLK, S_IFDIR, S_IFLNK, S_IFREG } from '@ovl/core';
-import { ALL_CAPABILITIES, type LayerCapabilities, layerSuite, type TestRunner } from '@ovl/core/testing';
-import { type RandomAccess, zipLayer } from '@ovl/core/zip';
+import { ALL_CAPABILITIES, type LayerCapabilities, layerSuite } from '@ovl/core/testing';
+import { zipLayer } from '@ovl/core/zip';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { requireOrSkip } from '../../../test/support/require.js';
 import { crc32 } from '../src/zip/crc32.js';
-import { readAll } from './archive-support.js';
+import { lateSource, readAll } from './archive-support.js';
 import { parameters, TIMEOUT } from './worlds.js';
 import { packed, zipOf, zipOfTree, type ZipSpec } from './zip-writer.js';
+import { runner } from '../../../test/support/suite-runner.js';
 
-const runner: TestRunner = { describe, it, skip: (name, reason) => it(name, (context) => context.skip(reason)) };
 const capabilities: LayerCapabilities = {
   ...ALL_CAPABILITIES,
   fileHandles: 'an archive has no identity of its own',
   userXattrs: 'zip has no extended attributes',
   devices: 'zip does not say which device',
 };
-
-function lateSource(bytes: Uint8Array): RandomAccess {
-  return {
-    size: bytes.length,
-    async read(buffer, position) {
-      await Promise.resolve();
-      const part = bytes.subarray(position, position + Math.min(buffer.length, 700));
-      buffer.set(part);
-      return part.length;
-    },
-  };
-}
 
 layerSuite({ name: 'zip', runner, capabilities, layer: (tree) => zipLayer(zipOfTree(tree)) });
 layerSuite({

@@ -14,13 +14,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runSync } from '@ovl/core';
 import { kvLayer, mapStore, type StoreOperation } from '@ovl/core/kv';
-import { ALL_CAPABILITIES, layerSuite, overlaySuite, populate, type TestRunner, upperSuite } from '@ovl/core/testing';
+import { ALL_CAPABILITIES, layerSuite, overlaySuite, populate, upperSuite } from '@ovl/core/testing';
 import * as fc from 'fast-check';
 import { afterAll, describe, expect, it, onTestFinished } from 'vitest';
 import { seedOfRun } from '../../../test/support/seed.js';
 import { type DirectoryStore, directoryStore } from '../src/directory-store.js';
-
-const runner: TestRunner = { describe, it, skip: (name, reason) => it(name, (context) => context.skip(reason)) };
+import { runner } from '../../../test/support/suite-runner.js';
 
 /** In memory where there is such a place: what a sync costs is not what is tested. */
 const base = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'ovl-store-'));

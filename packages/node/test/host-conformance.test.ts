@@ -6,18 +6,12 @@ import {
   layerSuite,
   overlaySuite,
   populate,
-  type TestRunner,
   upperSuite,
 } from '@ovl/core/testing';
-import { describe, it } from 'vitest';
 import { hostLayer } from '../src/host-layer.js';
 import { freshUpper, isRoot } from './host-support.js';
+import { runner } from '../../../test/support/suite-runner.js';
 
-const runner: TestRunner = {
-  describe,
-  it,
-  skip: (name, reason) => it(name, (context) => context.skip(reason)),
-};
 const privileged = isRoot || 'only root may';
 const capabilities: LayerCapabilities = {
   ...ALL_CAPABILITIES,

@@ -2,17 +2,17 @@
  * The content of an upper as a layer of its own, as it is now: to be stacked over the same layers, where the view is the
  * same. A copy of the raw tree, marks included, so that the cost follows the number of changes.
  */
-import { type Attributes, isDirectory, isRegular, isSymlink, S_IFDIR, S_IFMT, S_IFREG } from '../attributes.js';
-import { FsError, isFsError } from '../errors.js';
+import { type Attributes, isDirectory, isRegular, isSymlink, S_IFMT } from '../attributes.js';
+import { copySegments, stagingMode } from '../copy-up.js';
+import { FsError } from '../errors.js';
 import type { XattrPrefix } from '../format.js';
-import type { Layer, LayerFile, LayerNode, NewObject, UpperFile, UpperLayer } from '../layer.js';
+import type { Layer, LayerNode, NewObject, UpperLayer } from '../layer.js';
 import { MemoryLayer } from '../memory.js';
 import type { Overlay } from '../overlay.js';
 import { type Mode, type Operation, wait } from '../run.js';
 import { timesOf } from './staging.js';
 import { State } from './state.js';
 
-const BUFFER_SIZE = 1 << 20;
 /** What an upper knows of itself and of where its objects came from: true of that upper only. */
 const OWN: readonly string[] = ['origin', 'impure', 'nlink', 'uuid', 'upper'];
 
@@ -75,12 +75,7 @@ class Copy {
   }
 
   *#object(node: LayerNode, { mode, uid, gid, rdev }: Attributes): Operation<NewObject> {
-    const object = {
-      mode: isRegular(mode) ? S_IFREG | 0o600 : isDirectory(mode) ? S_IFDIR | 0o700 : mode,
-      uid,
-      gid,
-      rdev,
-    };
+    const object = { mode: stagingMode(mode), uid, gid, rdev };
     return isSymlink(mode) ? { ...object, target: yield* wait(this.#from.readlink(node)) } : object;
   }
 
@@ -109,39 +104,12 @@ class Copy {
       const target = yield* wait(this.#to.openWritable(to));
       try {
         const copied = this.#to.copyData !== undefined && (yield* wait(this.#to.copyData(source, target, size)));
-        if (!copied) yield* copySegments(source, target, size);
+        if (!copied) yield* copySegments(this.#to, to, source, target, size);
       } finally {
         yield* wait(target.close());
       }
     } finally {
       yield* wait(source.close());
     }
-  }
-}
-
-function* copySegments(from: LayerFile, to: UpperFile, size: number): Operation<void> {
-  const buffer = new Uint8Array(Math.min(BUFFER_SIZE, size));
-  for (let at = 0; at < size; ) {
-    const start = yield* seekOrEnd(from, at, 'data', size);
-    const end = start < size ? yield* seekOrEnd(from, start, 'hole', size) : size;
-    for (at = start; at < end; ) {
-      const length = yield* wait(from.read(buffer.subarray(0, Math.min(buffer.length, end - at)), at));
-      if (length === 0) throw new FsError('ESTALE', { syscall: 'commit' }); // it became shorter meanwhile
-      for (let done = 0; done < length; ) {
-        const written = yield* wait(to.write(buffer.subarray(done, length), at + done));
-        if (written === 0) throw new FsError('ENOSPC', { syscall: 'write' });
-        done += written;
-      }
-      at += length;
-    }
-  }
-}
-
-function* seekOrEnd(file: LayerFile, position: number, whence: 'data' | 'hole', end: number): Operation<number> {
-  try {
-    return Math.min(yield* wait(file.seek(position, whence)), end);
-  } catch (error) {
-    if (isFsError(error, 'ENXIO')) return end;
-    throw error;
   }
 }

@@ -9,26 +9,6 @@ import type { NewObject } from '../layer.js';
 import { byteLength, decodeName, encodeName } from '../names.js';
 import { countChunks, type Runs } from './runs.js';
 
-export interface InodeRecord {
-  mode: number;
-  nlink: number;
-  uid: number;
-  gid: number;
-  rdev: number;
-  size: number;
-  atimeSec: number;
-  atimeNsec: number;
-  mtimeSec: number;
-  mtimeNsec: number;
-  ctimeSec: number;
-  ctimeNsec: number;
-  /** A symbolic link's. */
-  target: string;
-  /** A file's chunks. */
-  runs: Runs;
-  xattrs: ReadonlyMap<string, Uint8Array>;
-}
-
 const NUMBERS = [
   'mode',
   'nlink',
@@ -43,6 +23,15 @@ const NUMBERS = [
   'ctimeSec',
   'ctimeNsec',
 ] as const;
+
+export interface InodeRecord extends Pick<Attributes, (typeof NUMBERS)[number]> {
+  /** A symbolic link's. */
+  target: string;
+  /** A file's chunks. */
+  runs: Runs;
+  xattrs: ReadonlyMap<string, Uint8Array>;
+}
+
 const NO_XATTRS: ReadonlyMap<string, Uint8Array> = new Map();
 const BLOCK = 512;
 
