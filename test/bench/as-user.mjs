@@ -4,6 +4,7 @@ import { chownSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { dropCaches } from './caches.mjs';
+import { passSignals } from './stop.mjs';
 
 /**
  * Answers the summary.
@@ -31,8 +32,7 @@ export async function benchAs(user, order) {
     detached: true,
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  const forward = (/** @type {NodeJS.Signals} */ signal) => child.kill(signal);
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) process.on(signal, forward);
+  passSignals((signal) => void child.kill(signal));
   child.send(order);
   return new Promise((resolve, reject) => {
     child.on('message', async ({ summary, failure }) => {

@@ -2,6 +2,7 @@
 import { loadavg } from 'node:os';
 import { measuring } from './measure.mjs';
 import { rows as allRows, sizesAt } from './rows.mjs';
+import { stopped } from './stop.mjs';
 import { systems as allSystems } from './systems.mjs';
 import { summarise } from './table.mjs';
 import { workload } from './turn.mjs';
@@ -16,20 +17,13 @@ import { workload } from './turn.mjs';
  */
 
 /**
- * The first signal ends it after the present turn, with what there is; the second at once.
+ * Answers the summary. Throws where it is stopped (stop.mjs) before there is anything to sum up.
  * @param {Order} order
  */
 export async function bench({ rows, systems, runs, scale, disk }) {
   const started = performance.now();
   const [load] = loadavg();
   const notes = [];
-  let stopped = false;
-  for (const signal of ['SIGINT', 'SIGTERM'])
-    process.on(signal, () => {
-      if (stopped) process.exit(130);
-      stopped = true;
-      notes.push('Stopped before its end.');
-    });
   const able = allSystems.filter(({ name, only, whyNot, note }) => {
     if (systems ? !systems.includes(name) : only === 'onRequest') return false;
     const reason = whyNot();
@@ -39,12 +33,19 @@ export async function bench({ rows, systems, runs, scale, disk }) {
   });
   const sizes = sizesAt(scale);
   await workload.compile(disk.dir);
-  const { measure } = measuring({ disk, sizes, systems: able, runs, progress, stopped: () => stopped });
+  const { measure } = measuring({ disk, sizes, systems: able, runs, progress });
   const results = [];
   const isRoot = process.getuid?.() === 0;
   const asked = allRows.filter(({ id, who }) => (isRoot || who !== 'root') && (rows?.includes(id) ?? true));
-  for (const row of asked) if (!stopped) results.push(...(await measure(row)));
+  // A mode is measured with the row it belongs to, or by itself if that is not asked for.
+  const modesOf = (base) => asked.filter(({ mode }) => mode === base.id);
+  for (const row of asked) {
+    if (stopped()) break;
+    if (!asked.some(({ id }) => id === row.mode)) results.push(...(await measure(row, modesOf(row))));
+  }
   progress('');
+  if (stopped()) notes.push('Stopped before its end.');
+  if (results.length === 0) throw new Error('stopped before anything was measured');
   const seconds = (performance.now() - started) / 1000;
   return summarise(results, { sizes, scale, notes, disk, seconds, load });
 }

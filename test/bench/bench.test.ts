@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { execute } from '../support/mounts.mjs';
 import { requireOrSkip } from '../support/require.js';
 import { atLeast, atMost, keeps, spell } from './targets.mjs';
@@ -28,6 +28,27 @@ const bench = (...args: string[]): ReturnType<typeof execute> =>
 function nothingLeft(...kept: string[]): void {
   expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(dir);
   expect(readdirSync(dir).toSorted()).toEqual(kept);
+}
+
+/** Command lines of processes that name this directory, except the benchmark's own and its child's. */
+function commandsWith(path: string): string[] {
+  const commands = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+      } catch {
+        return ''; // gone meanwhile
+      }
+    });
+  return commands.filter((command) => command.includes(path) && !command.includes(program));
+}
+
+function loopDevicesOf(path: string): string[] {
+  return readdirSync('/sys/block').filter((name) => {
+    const file = `/sys/block/${name}/loop/backing_file`;
+    return existsSync(file) && readFileSync(file, 'utf8').includes(path);
+  });
 }
 
 function requireTools(ctx: Parameters<typeof requireOrSkip>[0]): void {
@@ -99,7 +120,7 @@ describe('a run', () => {
     });
     const ended = new Promise((resolve) => child.on('close', resolve));
     while (!isMeasuring()) await new Promise((resolve) => setTimeout(resolve, 50));
-    child.kill('SIGTERM');
+    child.kill('SIGINT');
     expect(await ended).toBe(0);
     const { notes, rows } = JSON.parse(stdout);
     expect(notes).toContain('Stopped before its end.');
@@ -110,6 +131,49 @@ describe('a run', () => {
       const found = readdirSync(dir, { recursive: true, withFileTypes: true });
       return found.some(({ name }) => name.startsWith('turn-'));
     }
+  });
+
+  it.for([
+    { who: [], signals: ['SIGTERM'] },
+    { who: [], signals: ['SIGTERM', 'SIGTERM'] },
+    { who: ['--as', 'nobody'], signals: ['SIGTERM'] },
+    { who: ['--as', 'nobody'], signals: ['SIGTERM', 'SIGHUP'] },
+  ] as const)('leaves nothing when it is ended in the middle of a turn, %j', async ({ who, signals }, ctx) => {
+    requireTools(ctx);
+    if (who.length > 0) requireOrSkip(ctx, isRoot, 'root');
+    // 64 MiB and a hundred thousand syncs: nobody waits for their end
+    const args = ['--dir', dir, '--scale', '50', '--no-image', '--systems', 'fuse-overlayfs,ovl', '--only', 'durable'];
+    const child = spawn(process.execPath, [program, ...args, ...who], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    while (!isAtWork()) await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const signal of signals) {
+      child.kill(signal);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await ended;
+    nothingLeft();
+    await vi.waitFor(() => expect(commandsWith(dir)).toEqual([]), 5_000);
+
+    function isAtWork(): boolean {
+      return commandsWith(dir).some((command) => command.includes(' durable ') && command.includes('/merged/'));
+    }
+  });
+
+  it('leaves no loop device when it is ended in the middle of a turn', async (ctx) => {
+    requireTools(ctx);
+    requireOrSkip(ctx, isRoot, 'root');
+    const args = ['--dir', dir, '--scale', '0.05', '--only', 'durable,create', '--runs', '10000', '--as', 'nobody'];
+    const child = spawn(process.execPath, [program, ...args], { stdio: 'ignore' });
+    const ended = new Promise((resolve) => child.on('close', resolve));
+    await vi.waitFor(() => expect(readFileSync('/proc/self/mountinfo', 'utf8')).toContain(`${dir}/`), 30_000);
+    await vi.waitFor(
+      () => expect(commandsWith(`${dir}/`).some((text) => text.includes(' durable '))).toBe(true),
+      30_000,
+    );
+    child.kill('SIGTERM');
+    await ended;
+    nothingLeft();
+    expect(loopDevicesOf(dir)).toEqual([]);
   });
 
   it.each([

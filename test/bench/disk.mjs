@@ -79,23 +79,34 @@ export function directoryDisk(parent) {
   };
 }
 
-/** Lazily where it has to be, newest mounts first: a mount that hangs must not keep the others. */
 function remove(/** @type {string} */ dir) {
-  const below = mounts().filter(({ point }) => point === dir || point.startsWith(`${dir}/`));
-  for (const { point, type } of below.reverse()) {
-    const isRoot = process.getuid?.() === 0;
-    const commands = isRoot
-      ? [
-          ['umount', point],
-          ['umount', '-l', point],
-        ]
-      : [['fusermount3', '-uz', point]];
-    if (type.startsWith('fuse') && isRoot) commands.shift();
-    commands.some(([program, ...args]) => spawnSync(program, args, { timeout: 20_000 }).status === 0);
-  }
+  detachBelow(dir);
   if (!mounts().some(({ point }) => point.startsWith(`${dir}/`)))
     rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
 }
+
+/**
+ * Takes away the mounts here and below, newest first, and lazily where it has to be: one that hangs must not keep the others.
+ * The disk itself is waited for, since a server that has just lost its mount still holds it.
+ */
+export function detachBelow(/** @type {string} */ dir) {
+  const isRoot = process.getuid?.() === 0;
+  const below = mounts().filter(({ point }) => point === dir || point.startsWith(`${dir}/`));
+  for (const { point, type } of below.reverse()) {
+    if (!isRoot) attempt('fusermount3', '-uz', point);
+    else if (type.startsWith('fuse')) attempt('umount', '-l', point);
+    else {
+      const deadline = Date.now() + leaveMs;
+      while (!attempt('umount', point) && Date.now() < deadline) Atomics.wait(pause, 0, 0, 50);
+      if (mounts().some((mount) => mount.point === point)) attempt('umount', '-l', point);
+    }
+  }
+}
+
+const leaveMs = 5_000;
+const pause = new Int32Array(new SharedArrayBuffer(4));
+const attempt = (/** @type {string} */ program, /** @type {string[]} */ ...args) =>
+  spawnSync(program, args, { timeout: 20_000 }).status === 0;
 
 function mounts() {
   return readFileSync('/proc/self/mountinfo', 'utf8')

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { execute } from '../support/mounts.mjs';
 import { writeSources } from './c-project.mjs';
 import { packages, writeCache, writeProject } from './npm-project.mjs';
+import { cut } from './stop.mjs';
 
 const deadline = 600_000;
 export const layersInStack = 100;
@@ -88,6 +89,6 @@ export const fixtures = {
 };
 
 async function run(command) {
-  const { code, stderr } = await execute(command, { timeout: deadline });
+  const { code, stderr } = await execute(command, { timeout: deadline, signal: cut });
   if (code !== 0) throw new Error(`${command.slice(0, 3).join(' ')}: ${stderr.trim().slice(-400)}`);
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { detach } from '../support/mounts.mjs';
 import { dropCaches } from './caches.mjs';
+import { cut } from './stop.mjs';
 import { placesIn, putAside, workload } from './turn.mjs';
 
 /** Answers one figure for each of the row's; undefined where it cannot be had. */
@@ -55,7 +56,7 @@ async function settled(system, points) {
   do {
     await new Promise((resolve) => setTimeout(resolve, 500));
     samples.unshift(megabytes(processes));
-  } while (samples.length < 40 && !(samples.length >= 4 && isSteady(samples.slice(0, 4))));
+  } while (!cut.aborted && samples.length < 40 && !(samples.length >= 4 && isSteady(samples.slice(0, 4))));
   return samples[0];
 }
 

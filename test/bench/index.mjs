@@ -10,6 +10,7 @@ import { directoryDisk, imageDisk } from './disk.mjs';
 import { openDocument } from './document.mjs';
 import { draw } from './picture.mjs';
 import { rows, sizesAt } from './rows.mjs';
+import { cutShort, followSignals } from './stop.mjs';
 import { systems } from './systems.mjs';
 import { markdown, print } from './table.mjs';
 
@@ -26,8 +27,8 @@ const usage = `pnpm bench [mount] [options]: our mount, fuse-overlayfs, the kern
   --svg FILE       draws the ratios, too
   --document FILE  writes the table between its marks "<!-- bench root -->" and "<!-- /bench root -->" (or "user"), too
 
-Run as root or as an ordinary user. The first signal ends it after the present turn, with a table of what there is; the second
-at once. Nothing is left either way. Exit code 1: something failed; 2: wrong usage.`;
+Run as root or as an ordinary user. SIGINT (Ctrl-C) ends it after the present turn, SIGTERM and SIGHUP in the middle of it, with a
+table of what there is; one more at once. Nothing is left either way. Exit code 1: something failed; 2: wrong usage.`;
 
 const isRoot = process.getuid?.() === 0;
 const values = options();
@@ -53,8 +54,12 @@ const who = isRoot && values.as === undefined ? 'root' : 'user';
 const document = orFail(() => (values.document ? openDocument(values.document, who) : undefined));
 if (values.svg) orFail(() => accessSync(dirname(resolve(values.svg)), constants.W_OK));
 
+followSignals();
 const disk = orFail(openDisk);
-process.on('exit', disk.release);
+process.on('exit', () => {
+  cutShort();
+  disk.release();
+});
 try {
   const { dir, note, forgetsDeleted } = disk;
   const whole = { ...order, disk: { dir, note, forgetsDeleted } };

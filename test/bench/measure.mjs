@@ -4,6 +4,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fixtures } from './fixtures.mjs';
 import { footprint } from './footprint.mjs';
+import { cut, stopped } from './stop.mjs';
 import { settle, turn, workload } from './turn.mjs';
 
 /**
@@ -13,41 +14,63 @@ import { settle, turn, workload } from './turn.mjs';
  * @param {import('./systems.mjs').System[]} bench.systems
  * @param {number | undefined} bench.runs Instead of each row's own number.
  * @param {(text: string) => void} bench.progress
- * @param {() => boolean} bench.stopped Asked before each turn; the first run of a row is finished.
  */
-export function measuring({ disk, sizes, systems, runs, progress, stopped }) {
+export function measuring({ disk, sizes, systems, runs, progress }) {
   const root = disk.dir;
   const aside = join(root, 'aside');
   const made = new Map();
   mkdirSync(aside);
   return { measure };
 
-  /** Answers a result for each figure of the row. */
-  async function measure(row) {
-    const results = row.figures.map((figure) => ({ row, figure, cells: {} }));
-    const able = systems.filter((system) => isAble(row, system));
+  /**
+   * Answers a result for each figure of the row and of its `modes`: rows that do the same with other options of some systems,
+   * whose turns are among this row's. The figures of the other systems are the same. Stopped in the first run: no result.
+   */
+  async function measure(row, modes = []) {
+    const parts = [row, ...modes].map((part) => ({
+      row: part,
+      results: part.figures.map((figure) => ({ row: part, figure, cells: {} })),
+    }));
+    const [{ results: own }] = parts;
+    const turns = parts.flatMap((part) =>
+      systems
+        .filter((system) => isAble(row, system) && (part.row === row || system.name in part.row.options))
+        .map((system) => ({ system, ...part })),
+    );
     const count = runs ?? row.runs;
     for (let run = 0; run < count; run++) {
-      for (let place = 0; place < able.length; place++) {
-        const system = able[(run + place) % able.length];
-        if (stopped() && run > 0) return results;
-        for (const { cells } of results) cells[system.name] ??= { seconds: [] };
-        try {
-          const lower = await fixture(row.lower);
-          for (const name of row.besides ?? []) await fixture(name);
-          progress(`${row.id}, run ${run + 1} of ${count}: ${system.name}`);
-          const context = { root, sizes, lower, fixture: (name) => made.get(name) };
-          const figures = await (row.of ? footprint : turn)(row, system, context);
-          for (const [i, { cells }] of results.entries())
-            if (figures[i] === undefined) cells[system.name].unavailable = true;
-            else cells[system.name].seconds.push(figures[i]);
-        } catch (error) {
-          for (const { cells } of results) cells[system.name].failure ??= error.message;
-        }
+      for (let place = 0; place < turns.length; place++) {
+        if (cut.aborted || (stopped() && run > 0)) return run === 0 ? [] : all();
+        progress(`${row.id}, run ${run + 1} of ${count}`);
+        await take(turns[(run + place) % turns.length]);
       }
       if (disk.forgetsDeleted) await clearAside();
     }
-    return results;
+    return all();
+
+    function all() {
+      for (const { results } of parts)
+        for (const [i, { cells }] of results.entries())
+          for (const [name, cell] of Object.entries(own[i].cells)) cells[name] ??= cell;
+      return parts.flatMap(({ results }) => results);
+    }
+  }
+
+  /** What fails once is not tried again. */
+  async function take({ system, row, results }) {
+    const cells = results.map((result) => (result.cells[system.name] ??= { seconds: [] }));
+    if (cells[0].failure !== undefined) return;
+    try {
+      const lower = await fixture(row.lower);
+      for (const name of row.besides ?? []) await fixture(name);
+      const context = { root, sizes, lower, fixture: (name) => made.get(name) };
+      const figures = await (row.of ? footprint : turn)(row, system, context);
+      for (const [i, cell] of cells.entries())
+        if (figures[i] === undefined) cell.unavailable = true;
+        else cell.seconds.push(figures[i]);
+    } catch (error) {
+      if (!cut.aborted) for (const cell of cells) cell.failure = error.message.replaceAll(`${root}/`, '');
+    }
   }
 
   async function fixture(name) {

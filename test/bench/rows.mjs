@@ -37,6 +37,7 @@ const perDir = 40;
  * @property {true} [changes] It changes what it sees: where nothing is mounted it gets a copy of its own.
  * @property {true} [bulky] What it leaves is a few large files, not worth keeping.
  * @property {Record<string, string>} [options] More mount options of a system, each after a comma.
+ * @property {string} [mode] The row that it differs from by these options alone: the systems without any are measured there.
  * @property {(sizes: Sizes) => (string | number)[]} [work] Arguments of the workload, with the root in the place of `ROOT`.
  * @property {string[]} [besides] More fixtures, which `command` names.
  * @property {(around: Surroundings) => string[]} [command] Any other command; every pass runs it once more.
@@ -118,6 +119,7 @@ export const rows = [
   },
   {
     id: 'no-open',
+    mode: 'open',
     figures: [
       { label: 'open+read+close with no_open, cold' },
       { label: 'open+read+close with no_open, warm', target: [atMost(1, kernel)] },
@@ -151,6 +153,7 @@ export const rows = [
   },
   {
     id: 'read-all',
+    mode: 'read',
     figures: [{ label: 'sequential read, cold, passthrough=all', target: [atLeast(0.9, plain)] }],
     unit: 'MB/s',
     runs: 5,
@@ -163,6 +166,7 @@ export const rows = [
   },
   {
     id: 'random-all',
+    mode: 'random',
     figures: [{ label: 'random 4 KiB reads, cold, passthrough=all', target: [atLeast(0.9, kernel)] }],
     unit: 'k/s',
     runs: 5,
@@ -243,6 +247,7 @@ export const rows = [
   },
   {
     id: 'chmod-later',
+    mode: 'chmod',
     figures: [{ label: 'chmod -R with lazy_copy_up=all' }],
     unit: 's',
     runs: 5,

@@ -106,12 +106,14 @@ function cells({ rows }) {
 }
 
 function remarks({ rows, who, date, machine: on, runs, seconds, notes }) {
-  const targets = rows.filter(({ target }) => target);
+  const targets = rows.filter(({ target }) => target?.met !== undefined);
   const met = targets.filter(({ target }) => target.met).length;
   const user = who === 'root' ? 'root' : 'an ordinary user';
   const unmeasured = rows.some(({ systems }) => Object.values(systems).some(({ unavailable }) => unavailable));
   const failures = rows.flatMap(({ label, systems }) =>
-    Object.entries(systems).flatMap(([name, { failure }]) => (failure ? [`FAILED ${label}, ${name}: ${failure}`] : [])),
+    Object.entries(systems).flatMap(([name, { failure }]) =>
+      failure ? [`${label}, ${name} fails: ${failure.split('\n')[0]}`] : [],
+    ),
   );
   return [
     `Median of ${runs.least === runs.most ? runs.most : `${runs.least} to ${runs.most}`} runs and, after it, half of their range. Ratios are of times or memory: below 1, ours is the better.`,
@@ -125,7 +127,7 @@ function remarks({ rows, who, date, machine: on, runs, seconds, notes }) {
 
 function cell(system) {
   if (!system) return '';
-  if (system.failure) return 'failed';
+  if (system.failure) return 'fails';
   if (system.unavailable) return '–';
   const { median: middle, best, worst, rate } = system;
   const spread = `±${String(Math.round(((worst - best) / 2 / (Math.abs(middle) || 1)) * 100)).padStart(2)}%`;

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { abortFuse, detach, execute } from '../support/mounts.mjs';
+import { cut } from './stop.mjs';
 
 const workDeadline = 300_000;
 let program = '';
@@ -29,7 +30,8 @@ export const workload = {
   async run(passes, args, { where, within } = { where: '', within: [] }) {
     const command = [...within, program, passes, ...args].map(String);
     const onTimeout = () => abortFuse(where);
-    const done = await execute(command, { timeout: workDeadline, onTimeout });
+    const done = await execute(command, { timeout: workDeadline, onTimeout, signal: cut });
+    if (cut.aborted) throw new Error('stopped');
     const what = args
       .slice(args[0] === 'exec' ? 1 : 0)
       .slice(0, 4)
@@ -63,7 +65,7 @@ export function placesIn(root, fixture) {
 
 /** What earlier turns wrote must not be paid for in the next one. */
 export async function settle(/** @type {string} */ root) {
-  await execute(['sync', '-f', root], { timeout: workDeadline });
+  await execute(['sync', '-f', root], { timeout: workDeadline, signal: cut });
 }
 
 /**
@@ -82,7 +84,7 @@ export async function turn(row, system, { root, sizes, lower, fixture }) {
   const { turnDir, places } = placesIn(root, lower);
   if (system.is === 'directory' && row.changes) {
     places.lower = join(turnDir, 'plain');
-    await execute(['cp', '-a', '--reflink=auto', lower, places.lower], { timeout: workDeadline });
+    await execute(['cp', '-a', '--reflink=auto', lower, places.lower], { timeout: workDeadline, signal: cut });
   }
   if (row.changes) await settle(root);
   try {

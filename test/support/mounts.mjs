@@ -69,12 +69,12 @@ export async function isGone(path, milliseconds) {
 
 /**
  * Runs a command to its end and to the end of its output. At the deadline its process group is
- * killed, after `onTimeout` has freed it from whatever it hangs in.
+ * killed, after `onTimeout` has freed it from whatever it hangs in; when `signal` is aborted, the same happens then.
  * @param {readonly string[]} command
- * @param {{ timeout: number, onTimeout?: () => void, cwd?: string, env?: NodeJS.ProcessEnv, input?: string }} options
+ * @param {{ timeout: number, onTimeout?: () => void, signal?: AbortSignal, cwd?: string, env?: NodeJS.ProcessEnv, input?: string }} options
  * @returns {Promise<Ended>}
  */
-export function execute(command, { timeout, onTimeout, input, ...options }) {
+export function execute(command, { timeout, onTimeout, signal, input, ...options }) {
   return new Promise((resolve) => {
     const [program = '', ...args] = command;
     const child = spawn(program, args, {
@@ -92,17 +92,23 @@ export function execute(command, { timeout, onTimeout, input, ...options }) {
     });
     /** @type {NodeJS.Timeout | undefined} */
     let lastResort;
-    const timer = setTimeout(() => {
-      ended.timedOut = true;
+    const kill = () => {
       onTimeout?.();
       if (child.pid) killGroup(child.pid);
       // A process that left the group may hold the pipes for ever.
-      lastResort = setTimeout(() => finish(137), 3_000);
+      lastResort ??= setTimeout(() => finish(137), 3_000);
+    };
+    const timer = setTimeout(() => {
+      ended.timedOut = true;
+      kill();
     }, timeout);
+    if (signal?.aborted) kill();
+    else signal?.addEventListener('abort', kill);
     /** @param {number} code */
     const finish = (code) => {
       clearTimeout(timer);
       clearTimeout(lastResort);
+      signal?.removeEventListener('abort', kill);
       child.stdout?.destroy();
       child.stderr?.destroy();
       child.unref();
