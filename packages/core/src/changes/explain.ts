@@ -11,7 +11,7 @@ import { byteLength, NAME_MAX } from '../names.js';
 import type { Overlay } from '../overlay.js';
 import { type Mode, type Operation, wait } from '../run.js';
 import { findMoves } from './moves.js';
-import { Pair, State } from './state.js';
+import { Pair, renumbered, State } from './state.js';
 import { join } from './steps.js';
 
 /** What hides something: a whiteout; an opaque directory; an object of that name that it does not merge with ("covered"). */
@@ -73,7 +73,7 @@ export function* explain<M extends Mode>(
 ): Operation<Explanation> {
   const state = yield* State.of(overlay);
   const names = path.split('/').filter((name) => name !== '');
-  const step = yield* descend(state.stack, names, 0);
+  const step = yield* descend(renumbered(state.stack), names, 0);
   const layers = step.views;
   const shown = layers.findIndex(({ status }) => status === 'shown');
   const shadowedBytes = layers.reduce((sum, { status, size = 0 }) => (status === 'hidden' ? sum + size : sum), 0);

@@ -5,11 +5,13 @@
 import type { Attributes } from '../attributes.js';
 import { FsError } from '../errors.js';
 import type { OpenHandle } from '../file.js';
-import type { Inode, Real, Stack } from '../inode.js';
+import { type Inode, type Real, Stack } from '../inode.js';
+import type { Layer } from '../layer.js';
 import { list, resolveOrigin } from '../lookup.js';
 import type { Listed } from '../merge.js';
 import { type Entry, Overlay } from '../overlay.js';
 import { maybe, type Operation, wait } from '../run.js';
+import { GONE } from '../snapshots/layers-gone.js';
 import { getxattr, listxattr } from '../xattrs.js';
 
 export class State {
@@ -29,7 +31,7 @@ export class State {
   /** What the state would be without its upper; undefined where nothing is below. Throws EINVAL without an upper. */
   static *below({ stack }: State): Operation<State | undefined> {
     if (stack.upper === undefined) throw new FsError('EINVAL', { syscall: 'diff' });
-    const lower = stack.layers.slice(stack.firstLower, stack.firstData);
+    const lower = lowerLayers(stack);
     if (lower.length === 0) return undefined;
     const { upper: _upper, index: _index, lazy: _lazy, ...options } = stack.options;
     return yield* State.of(yield* Overlay.open({ ...options, lower, xattrPrefix: stack.prefix }));
@@ -112,17 +114,17 @@ export function* readAll(overlay: Overlay, handle: OpenHandle, size: number): Op
 export class Pair {
   readonly newer: State;
   readonly older: State | undefined;
-  /** How many layers, counted from the last, both have. */
-  readonly #shared: number;
+  /** The indices in both from which on they have the same layers. */
+  readonly #shared: { newer: number; older: number };
 
   constructor(newer: State, older: State | undefined) {
     this.newer = newer;
     this.older = older;
-    this.#shared = older === undefined ? 0 : countShared(newer.stack, older.stack);
+    this.#shared = older === undefined ? { newer: Infinity, older: Infinity } : findShared(newer.stack, older.stack);
   }
 
   isShared(state: State, layer: number): boolean {
-    return state.stack.layers.length - layer <= this.#shared;
+    return layer >= (state === this.newer ? this.#shared.newer : this.#shared.older);
   }
 
   /** Whether an object lies in a layer of both states. */
@@ -197,16 +199,36 @@ export class Pair {
   }
 }
 
+/** The lower layers that are looked into, topmost first. In a stack with checkpoints the places of dropped ones are kept. */
+function lowerLayers({ layers, first, firstLower, firstData }: Stack): Layer[] {
+  return layers.slice(firstLower - first, firstData - first).filter((layer) => layer !== GONE);
+}
+
+/** The same layers, numbered from 0 as they lie: in a stack with checkpoints they are not. For reading only. */
+export function renumbered(stack: Stack): Stack {
+  const { upper: _upper, ...options } = stack.options;
+  return new Stack({
+    ...options,
+    lower: lowerLayers(stack),
+    ...(stack.upper && { upper: stack.upper }),
+    xattrPrefix: stack.prefix,
+  });
+}
+
 /** Layers for data only count where both have them: a file's data is looked for in all. */
-function countShared(a: Stack, b: Stack): number {
-  const data = (stack: Stack): number => stack.layers.length - stack.firstData;
-  if (a.prefix !== b.prefix || data(a) !== data(b)) return 0;
-  let shared = 0;
-  while (shared < Math.min(a.layers.length, b.layers.length)) {
-    if (a.layers[a.layers.length - 1 - shared] !== b.layers[b.layers.length - 1 - shared]) break;
-    shared++;
+function findShared(a: Stack, b: Stack): { newer: number; older: number } {
+  const none = { newer: Infinity, older: Infinity };
+  const end = (stack: Stack): number => stack.first + stack.layers.length;
+  const data = (stack: Stack): number => end(stack) - stack.firstData;
+  if (a.prefix !== b.prefix || data(a) !== data(b)) return none;
+  let [newer, older] = [end(a), end(b)];
+  while (newer > a.first && older > b.first) {
+    const [one, other] = [a.layer(newer - 1), b.layer(older - 1)];
+    if (one !== GONE && other !== GONE && one !== other) break;
+    if (one === GONE || one === other) newer--;
+    if (other === GONE || one === other) older--;
   }
-  return shared < data(a) ? 0 : shared;
+  return newer > a.firstData || older > b.firstData ? none : { newer, older };
 }
 
 function key({ dev, ino }: Pick<Attributes, 'dev' | 'ino'>): string {
