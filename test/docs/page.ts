@@ -94,6 +94,7 @@ export async function follow(
     const steps = await stepsOf(page, join(home, 'blocks'));
     const script = [
       `PATH=${home}/bin:${root}/node_modules/.bin:$PATH`,
+      'unset FORCE_COLOR; export NO_COLOR=1',
       `cd '${directory ?? `${home}/page`}'`,
       shellFunctions,
       'exec 2>&1 </dev/null',

@@ -19,6 +19,10 @@ const given: Record<string, string> = {
     'mkdir -p base/old changes work merged; head -c 1200 /dev/zero | tr "\\0" x > base/notes.txt; echo old > base/old/file',
 };
 
+const inExamples = readdirSync(join(root, 'examples'), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => `examples/${name}`);
+
 const inDocs = readdirSync(join(root, 'docs'), { recursive: true }).map((name) => `docs/${String(name)}`);
 const pages = ['README.md', ...inDocs.filter((name) => name.endsWith('.md'))].filter(canBeFollowed);
 
@@ -38,6 +42,10 @@ test.for(followed)('%s', { timeout: 200_000 }, async (page, ctx) => {
     requireOrSkip(ctx, hasFuse, 'a mount needs /dev/fuse, and this test root');
   }
   await follow(page, given[page] === undefined ? {} : { given: given[page] });
+});
+
+test.for(inExamples)('%s', { timeout: 200_000 }, async (example) => {
+  await follow(`${example}/README.md`, { directory: join(root, example) });
 });
 
 test.each([

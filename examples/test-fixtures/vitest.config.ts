@@ -1,0 +1,4 @@
+import { defineConfig } from 'vitest/config';
+
+// vitest would look for one further up.
+export default defineConfig({});
