@@ -135,6 +135,20 @@ describe('createFs of @ovl/node', () => {
     expect(fs.existsSync('/dir/empty')).toBe(false);
   });
 
+  test('takes a null offset for options that say nothing, as Node does', () => {
+    const fs = createFs(open());
+    const fd = fs.openSync('/new', 'w+');
+    expect(fs.writeSync(fd, Buffer.from('bytes!'), null, 9, null)).toBe(6);
+    fs.closeSync(fd);
+    expect(fs.readFileSync('/new', 'utf8')).toBe('bytes!');
+  });
+
+  test('appends nothing to what is not open for writing: an error of the callback function, as in Node', async () => {
+    const fs = createFs(open());
+    await expect(promisify(fs.appendFile)('/a.txt', '', { flag: 'r' })).rejects.toMatchObject({ code: 'EBADF' });
+    expect(fs.appendFileSync('/a.txt', '', { flag: 'r' })).toBeUndefined();
+  });
+
   test('watches what happens, by name', async () => {
     const fs = createFs(open());
     const watcher = fs.watch('/dir', { recursive: true });

@@ -232,8 +232,9 @@ function writeSource(
   if (!ArrayBuffer.isView(data)) {
     throw wrongType('buffer', 'of type string or an instance of Buffer, TypedArray, or DataView', data);
   }
+  // As in Node, null is an empty object of options: the arguments after it count for nothing.
   const where: ReadOptions =
-    typeof offset === 'object' && offset !== null ? offset : ({ offset, length, position } as ReadOptions);
+    typeof offset === 'object' ? (offset ?? {}) : ({ offset, length, position } as ReadOptions);
   const all = bytesOf(data);
   const from = where.offset === null || where.offset === undefined ? 0 : toInteger(where.offset, 'offset', 0);
   const count = typeof where.length === 'number' ? where.length : all.length - from;

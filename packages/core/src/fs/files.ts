@@ -109,7 +109,8 @@ function* writeBy(
   const flags = toFlags(flag || usual, 'flag');
   yield* withFile(fs, path, flags, toMode(mode, 'mode', 0o666), function* (file) {
     yield* maybe(fs.checkAborted(signal));
-    if (bytes.length > 0) yield* writeTo(fs, file, bytes, undefined);
+    // Of nothing too, as only Node's callback function does: it fails where the flag allows no writing.
+    if (bytes.length > 0 || fs.kind === 'callback') yield* writeTo(fs, file, bytes, undefined);
     if (flush === true) yield* syncOpen(fs, file, 'all');
   });
 }
