@@ -40,6 +40,10 @@ test('archives', async () => {
   );
 });
 
+test('layers as bytes', async () => {
+  expect(await printed(blocks('Layers as bytes').join(''))).toBe('lib b.js,c.js c and on\n');
+});
+
 test('keys and values', async () => {
   expect(await printed(blocks('Keys and values').join(''))).toBe("[ 'a' ]\n");
 });
@@ -57,6 +61,7 @@ test('names every layer and store that is there', async () => {
   const exported = [
     await import('@ovl/core'),
     await import('@ovl/core/tar'),
+    await import('@ovl/core/serial'),
     await import('@ovl/core/zip'),
     await import('@ovl/core/kv'),
     await import('@ovl/node'),

@@ -10,6 +10,7 @@ import { type Inode, type Real, settle, type Stack } from './inode.js';
 import type { LayerFile, LayerNode, NewObject, Occupant, Place, UpperFile, UpperLayer } from './layer.js';
 import type { Metacopies, PendingData } from './options.js';
 import { maybe, type Operation, wait } from './run.js';
+import { seekOrEnd } from './segments.js';
 
 const BUFFER_SIZE = 1 << 20;
 
@@ -269,15 +270,6 @@ export function* copySegments(
     at = Math.max(at, end);
   }
   yield* wait(upper.setattr(target, { size: length }));
-}
-
-function* seekOrEnd(file: LayerFile, position: number, whence: 'data' | 'hole', end: number): Operation<number> {
-  try {
-    return Math.min(yield* wait(file.seek(position, whence)), end);
-  } catch (error) {
-    if (isFsError(error, 'ENXIO')) return end;
-    throw error;
-  }
 }
 
 /** Writes every byte or throws: a layer that takes none is out of space. */

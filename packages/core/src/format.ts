@@ -130,6 +130,13 @@ export function unescapeXattr(name: string, prefix: XattrPrefix): string | undef
 }
 
 const METACOPY_HEADER = 4;
+/** Stands in place of a plain metacopy's 0 where part of the data is the file's own: see extents/map.ts. */
+export const EXTENTS_VERSION = 0x65;
+
+/** Whether all the data of a file with this metacopy attribute is in the layers below. */
+export function leavesAllBelow(metacopy: Uint8Array): boolean {
+  return metacopy[0] !== EXTENTS_VERSION;
+}
 
 /** The digest in a metacopy attribute, or undefined where it has none. Throws EIO where the kernel does. */
 export function decodeMetacopy(value: Uint8Array): VerityDigest | undefined {

@@ -7,6 +7,8 @@ import { FsError } from './errors.js';
 
 /** Longest name in bytes (`NAME_MAX`). */
 export const NAME_MAX = 255;
+/** Longest path in bytes, with its terminating zero. */
+export const PATH_MAX = 4096;
 /** Longest symlink target in bytes, without its terminating zero (`PATH_MAX` − 1). */
 export const SYMLINK_MAX = 4095;
 

@@ -1,5 +1,6 @@
 // What the tests of archives share: trees as archive entries, and reading a layer whole.
-import { isDirectory, isRegular, isSymlink, type Layer, type LayerNode, S_IFMT } from '@ovl/core';
+import { createHash } from 'node:crypto';
+import { FsError, isDirectory, isRegular, isSymlink, type Layer, type LayerNode, S_IFMT } from '@ovl/core';
 import type { RandomAccess } from '@ovl/core/tar';
 import { modeOf, type ObjectSpec, type TreeSpec } from '@ovl/core/testing';
 
@@ -66,4 +67,49 @@ export function lateSource(bytes: Uint8Array): RandomAccess {
       return part.length;
     },
   };
+}
+
+/**
+ * Every object of a layer as it is stored, but for its numbers: those of objects are by their first names. With `skipsHoles`, where data
+ * is does not count, only what is read.
+ */
+export async function rawTree(layer: Layer, { skipsHoles }: { skipsHoles: boolean }): Promise<Record<string, unknown>> {
+  const found: Record<string, unknown> = {};
+  const firsts = new Map<number, string>();
+  const visit = async (node: LayerNode, path: string): Promise<void> => {
+    const { dev: _dev, ino, blocks: _blocks, blksize: _blksize, ...attributes } = await layer.getattr(node);
+    if (isDirectory(attributes.mode)) attributes.size = 0;
+    if (!firsts.has(ino)) firsts.set(ino, path);
+    const xattrs: Record<string, number[]> = {};
+    for (const name of [...(await layer.listxattr(node))].sort())
+      xattrs[name] = [...((await layer.getxattr(node, name)) as Uint8Array)];
+    const target = isSymlink(attributes.mode) ? await layer.readlink(node) : '';
+    const data = isRegular(attributes.mode) ? await dataOf(layer, node, attributes.size, skipsHoles) : [];
+    found[path] = { ...attributes, first: firsts.get(ino), xattrs, target, data };
+    if (!isDirectory(attributes.mode)) return;
+    const names = (await layer.readdir(node)).map(({ name }) => name).sort();
+    for (const name of names)
+      await visit((await layer.lookup(node, name))?.node as LayerNode, path === '/' ? `/${name}` : `${path}/${name}`);
+  };
+  await visit(layer.root, '/');
+  return found;
+}
+
+async function dataOf(layer: Layer, node: LayerNode, size: number, skipsHoles: boolean): Promise<unknown[]> {
+  const opened = await layer.open(node);
+  const bytes = new Uint8Array(size);
+  for (let at = 0; at < size; ) at += await opened.read(bytes.subarray(at), at);
+  const ends: number[] = [];
+  for (let at = 0; !skipsHoles && at < size; ) {
+    try {
+      const start = await opened.seek(at, 'data');
+      at = await opened.seek(start, 'hole');
+      ends.push(start, at);
+    } catch (error) {
+      if (!(error instanceof FsError && error.code === 'ENXIO')) throw error;
+      break;
+    }
+  }
+  await opened.close();
+  return [createHash('sha256').update(bytes).digest('hex'), ends];
 }

@@ -2,7 +2,7 @@
 import { deflateRawSync } from 'node:zlib';
 import { encodeName } from '@ovl/core';
 import type { TreeSpec } from '@ovl/core/testing';
-import { crc32 } from '../src/zip/crc32.js';
+import { crc32 } from '../src/archive/crc32.js';
 import { objectsIn } from './archive-support.js';
 
 export interface ZipSpec {

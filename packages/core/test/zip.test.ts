@@ -9,7 +9,7 @@ import { zipLayer } from '@ovl/core/zip';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { requireOrSkip } from '../../../test/support/require.js';
-import { crc32 } from '../src/zip/crc32.js';
+import { crc32 } from '../src/archive/crc32.js';
 import { lateSource, readAll } from './archive-support.js';
 import { parameters, TIMEOUT } from './worlds.js';
 import { packed, zipOf, zipOfTree, type ZipSpec } from './zip-writer.js';

@@ -1,6 +1,7 @@
 /** A file's data where it stands in an archive: runs of bytes, and zeros between them. */
 import { FsError } from '../errors.js';
-import type { Operation } from '../run.js';
+import type { LayerFile } from '../layer.js';
+import { type Answer, type Mode, type Operation, runEither } from '../run.js';
 import { type RandomAccess, readFully } from './source.js';
 
 /** What a file of an archive is read from. */
@@ -11,6 +12,24 @@ export interface Content {
   read(buffer: Uint8Array, position: number): Operation<void>;
   /** `lseek`; `position` lies within the file. */
   seek(position: number, whence: 'data' | 'hole'): number;
+}
+
+/** A file that is open for reading. */
+export function openContent<M extends Mode>(content: Content, size: number): LayerFile<M> {
+  return {
+    read: (buffer, position) => runEither<M, number>(read(content, size, buffer, position)),
+    seek(position, whence) {
+      if (position < 0 || position >= size) throw new FsError('ENXIO', { syscall: 'lseek' });
+      return content.seek(position, whence) as Answer<M, number>;
+    },
+    close: () => undefined as Answer<M, void>,
+  };
+}
+
+function* read(content: Content, size: number, buffer: Uint8Array, position: number): Operation<number> {
+  const length = Math.max(0, Math.min(buffer.length, size - position));
+  if (length > 0) yield* content.read(buffer.subarray(0, length), position);
+  return length;
 }
 
 /** Bytes of a file, and where they are in the source. */
@@ -52,7 +71,7 @@ export function extentContent(source: RandomAccess, extents: readonly Extent[], 
 }
 
 /** The first extent that ends after `position`. */
-function firstAfter(extents: readonly Extent[], position: number): number {
+export function firstAfter(extents: readonly Extent[], position: number): number {
   let [low, high] = [0, extents.length];
   while (low < high) {
     const middle = (low + high) >>> 1;

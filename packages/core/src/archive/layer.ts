@@ -3,7 +3,7 @@ import { type Attributes, type FileSystemStatistics, isRegular, isSymlink, S_IFM
 import { FsError } from '../errors.js';
 import type { Found, Layer, LayerEntry, LayerFile, LayerNode } from '../layer.js';
 import { type Answer, type Mode, type Operation, runEither } from '../run.js';
-import type { Content } from './content.js';
+import { type Content, openContent } from './content.js';
 import type { RandomAccess } from './source.js';
 import type { ArchiveNode, ArchiveTree } from './tree.js';
 
@@ -50,14 +50,7 @@ export class ArchiveLayer<M extends Mode = Mode> implements Layer<M> {
 
   *#open(content: Content, size: number): Operation<LayerFile<M>> {
     if (content.prepare !== undefined) yield* content.prepare();
-    return {
-      read: (buffer, position) => runEither<M, number>(read(content, size, buffer, position)),
-      seek(position, whence) {
-        if (position < 0 || position >= size) throw new FsError('ENXIO', { syscall: 'lseek' });
-        return content.seek(position, whence) as Answer<M, number>;
-      },
-      close: () => undefined as Answer<M, void>,
-    };
+    return openContent(content, size);
   }
 
   getxattr(node: LayerNode, name: string): Answer<M, Uint8Array | undefined> {
@@ -69,9 +62,7 @@ export class ArchiveLayer<M extends Mode = Mode> implements Layer<M> {
   }
 
   statfs(): Answer<M, FileSystemStatistics> {
-    const blocks = Math.ceil(this.#source.size / 4096);
-    const numbers = { bsize: 4096, blocks, bfree: 0, bavail: 0, files: this.#count, ffree: 0, namelen: 255 };
-    return numbers as Answer<M, FileSystemStatistics>;
+    return statisticsOf(this.#source, this.#count) as Answer<M, FileSystemStatistics>;
   }
 
   close(): Answer<M, void> {
@@ -85,8 +76,7 @@ function entriesOf(dir: LayerNode): Map<string, ArchiveNode> {
   return entries;
 }
 
-function* read(content: Content, size: number, buffer: Uint8Array, position: number): Operation<number> {
-  const length = Math.max(0, Math.min(buffer.length, size - position));
-  if (length > 0) yield* content.read(buffer.subarray(0, length), position);
-  return length;
+/** Of an archive with so many objects: full, and as large as it is. */
+export function statisticsOf({ size }: RandomAccess, files: number): FileSystemStatistics {
+  return { bsize: 4096, blocks: Math.ceil(size / 4096), bfree: 0, bavail: 0, files, ffree: 0, namelen: 255 };
 }

@@ -4,11 +4,9 @@
  */
 import { type Attributes, isDirectory, S_IFDIR, type Time } from '../attributes.js';
 import { FsError } from '../errors.js';
-import { byteLength, checkName } from '../names.js';
+import { byteLength, checkName, PATH_MAX } from '../names.js';
 import type { Content } from './content.js';
 
-/** Longest name of an entry, in bytes (`PATH_MAX`). */
-const PATH_MAX = 4096;
 const BLOCK = 512;
 
 /** What an entry says of its object. */

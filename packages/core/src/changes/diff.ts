@@ -10,7 +10,7 @@ import { type Aspect, type Change, type ChangeKind, Version } from './change.js'
 import { compare, type ContentComparison, sameType } from './compare.js';
 import { findMoves, type Moves, NO_MOVES } from './moves.js';
 import { Pair, State } from './state.js';
-import { collect, type Stream } from './stream.js';
+import { collect, type Stream } from '../stream.js';
 
 export interface DiffOptions<M extends Mode = Mode> {
   /** What `newer` is compared with. Default: what its layers below the upper show. */

@@ -21,4 +21,4 @@ export { changes, diff, type DiffOptions } from './diff.js';
 export { type Cause, explain, type ExplainOptions, type Explanation, type LayerView } from './explain.js';
 export type { Plan } from './plan.js';
 export type { Dress, Step } from './steps.js';
-export { collect, iterateAsync, iterateSync, type Stream } from './stream.js';
+export { collect, iterateAsync, iterateSync, type Stream } from '../stream.js';

@@ -4,9 +4,8 @@
  * not know it refuses the file (EIO in the kernel, too) where he would show old data.
  */
 import { FsError } from '../errors.js';
+import { EXTENTS_VERSION } from '../format.js';
 
-/** In place of the 0 of a plain metacopy. */
-const VERSION = 0x65;
 const HEADER = 12;
 const MAX_SHIFT = 40;
 /** What the bits of one file may take: beyond, chunks are larger. */
@@ -42,7 +41,7 @@ export class ExtentMap {
 
   /** Undefined for the attribute of a plain metacopy. Throws EIO for what is damaged. */
   static decode(value: Uint8Array): ExtentMap | undefined {
-    if (value[0] !== VERSION) return undefined;
+    if (value[0] !== EXTENTS_VERSION) return undefined;
     const [, shift = 0, plainLength = 0] = value;
     const isWhole = value.length >= HEADER + plainLength && shift <= MAX_SHIFT;
     const length = isWhole ? new DataView(value.buffer, value.byteOffset).getFloat64(4) : -1;
@@ -60,7 +59,7 @@ export class ExtentMap {
     const bits = more === undefined ? this.#bits : this.#with(more);
     const used = Math.ceil(length / this.chunk / 8);
     const value = new Uint8Array(HEADER + this.plain.length + used);
-    value.set([VERSION, this.#shift, this.plain.length]);
+    value.set([EXTENTS_VERSION, this.#shift, this.plain.length]);
     new DataView(value.buffer).setFloat64(4, length);
     value.set(this.plain, HEADER);
     value.set(bits.subarray(0, used), HEADER + this.plain.length);

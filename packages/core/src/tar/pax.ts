@@ -37,7 +37,7 @@ export function parsePax(bytes: Uint8Array, before: Pax): Pax {
     )
       refuse('has a pax record that is none');
     const key = decodeName(bytes, space + 1, equals);
-    if (key.startsWith(XATTR)) xattrs.set(key.slice(XATTR.length), bytes.slice(equals + 1, end - 1));
+    if (key.startsWith(XATTR)) xattrs.set(decodeXattrName(key.slice(XATTR.length)), bytes.slice(equals + 1, end - 1));
     else {
       const value = decodeName(bytes, equals + 1, end - 1);
       if (key === SPARSE_OFFSET || key === SPARSE_LENGTH) sparse.push(wholeNumber(value, key));
@@ -48,6 +48,18 @@ export function parsePax(bytes: Uint8Array, before: Pax): Pax {
   }
   return { values, xattrs, sparse };
 }
+
+/** A keyword ends at the first "=", so GNU tar spells that one otherwise in names of attributes. */
+export function encodeXattrName(name: string): string {
+  return name.replaceAll('%', '%25').replaceAll('=', '%3D');
+}
+
+function decodeXattrName(name: string): string {
+  return name.replaceAll('%3D', '=').replaceAll('%25', '%');
+}
+
+/** Most bytes of a pax header or a long name: they are the only part of an archive that is kept in memory. */
+export const META_MAX: number = 1 << 20;
 
 export function wholeNumber(text: string, key: string): number {
   const value = Number(text);

@@ -2,7 +2,7 @@
  * A tar archive as a layer: read through once, header by header, and then in place. ustar, pax and GNU. Names such as `.wh.x` are
  * what they are elsewhere: entries, whose meaning the overlay knows. What is compressed has to be inflated before.
  */
-import { makedev, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, type Time } from '../attributes.js';
+import { makedev, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK, type Time } from '../attributes.js';
 import { type Extent, extentContent } from '../archive/content.js';
 import { ArchiveLayer } from '../archive/layer.js';
 import { arraySource, type RandomAccess, WindowReader } from '../archive/source.js';
@@ -11,7 +11,7 @@ import { newDev } from '../clock.js';
 import { byteLength, decodeName, SYMLINK_MAX } from '../names.js';
 import { type Answer, type Mode, type Operation, runEither } from '../run.js';
 import { BLOCK, type Header, parseHeader } from './header.js';
-import { NO_PAX, parsePax, type Pax, paxTime, wholeNumber } from './pax.js';
+import { META_MAX, NO_PAX, parsePax, type Pax, paxTime, wholeNumber } from './pax.js';
 import { oldSparse, paxSparse, type SparseFile, sparseExtents } from './sparse.js';
 
 export interface TarLayerOptions {
@@ -19,8 +19,6 @@ export interface TarLayerOptions {
   dev?: number;
 }
 
-/** Most bytes of a pax header or a long name: they are the only part of an archive that is kept in memory. */
-const META_MAX = 1 << 20;
 const ID_MAX = 2 ** 32 - 1;
 /** Types that have no data, whatever their size says. */
 const WITHOUT_DATA = new Set(['1', '2', '3', '4', '5', '6']);
@@ -139,7 +137,8 @@ function add(source: RandomAccess, tree: ArchiveTree, entry: Entry): void {
   const { header, pax, name, linkname, sparse, start, size } = entry;
   // Before there was a type for directories, a slash at the end made one.
   const isDirectory = header.type === '0' && name.endsWith('/');
-  const type = isDirectory ? S_IFDIR : TYPES[header.type];
+  const isSocket = header.type === '6' && pax.values.get('SCHILY.filetype') === 'socket';
+  const type = isDirectory ? S_IFDIR : isSocket ? S_IFSOCK : TYPES[header.type];
   if (type === undefined) refuse(`is of an unknown type ('${header.type}')`);
   const attributes = attributesOf(header, pax, type);
   let extents: Extent[] = [];

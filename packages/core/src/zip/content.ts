@@ -7,7 +7,7 @@ import { type Content, extentContent } from '../archive/content.js';
 import { type RandomAccess, readFully } from '../archive/source.js';
 import { FsError } from '../errors.js';
 import type { Operation } from '../run.js';
-import { crc32 } from './crc32.js';
+import { crc32 } from '../archive/crc32.js';
 import type { ZipEntry } from './directory.js';
 
 const LOCAL = 0x04034b50;

@@ -6,7 +6,7 @@ import { WindowReader, type RandomAccess } from '../archive/source.js';
 import { refuse } from '../archive/tree.js';
 import { decodeName } from '../names.js';
 import type { Operation } from '../run.js';
-import { crc32 } from './crc32.js';
+import { crc32 } from '../archive/crc32.js';
 
 const END = 0x06054b50;
 const END_SIZE = 22;

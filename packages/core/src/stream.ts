@@ -2,7 +2,7 @@
  * Changes one by one: a generator that yields each as it is found, and promises where layers answer later. These turn it into
  * what `for` and `for await` take, or into an operation that gives all.
  */
-import { isThenable, type Operation } from '../run.js';
+import { isThenable, type Operation } from './run.js';
 
 /** As an operation, but what it yields that is no promise is an item. */
 export type Stream<T extends object> = Generator<PromiseLike<unknown> | T, void, unknown>;

@@ -1,4 +1,4 @@
-/** The checksum of zip files (CRC-32, ISO 3309). */
+/** CRC-32 (ISO 3309): the checksum of zip files, and of the index of serialised layers. */
 const table = Uint32Array.from({ length: 256 }, (_, n) => {
   let value = n;
   for (let bit = 0; bit < 8; bit++) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
