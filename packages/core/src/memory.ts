@@ -60,11 +60,12 @@ const BLOCK = 512;
 const EMPTY = new Uint8Array(0);
 
 export class MemoryNode {
-  readonly attributes: Attributes;
+  // Declared only, where the constructor sets them.
+  declare readonly attributes: Attributes;
   target = '';
   /** Capacity; `attributes.size` bytes of it count. Bytes past the capacity are zero. */
   bytes: Uint8Array = EMPTY;
-  readonly entries: Map<string, MemoryNode> | undefined;
+  declare readonly entries: Map<string, MemoryNode> | undefined;
   xattrs: Map<string, Uint8Array> | undefined;
 
   constructor(dev: number, ino: number, object: NewObject) {

@@ -1,5 +1,6 @@
 // What differential tests cannot compare: types, streams, watchers, descriptors shared between faces, names that are no UTF-8.
 import type * as host from 'node:fs';
+import { statSync } from 'node:fs';
 import { on, once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { pathToFileURL } from 'node:url';
@@ -46,6 +47,14 @@ test('the core faces are what node:fs is, by their types', async () => {
   await expect(promises.access('/a.txt')).resolves.toBe(undefined);
   // @ts-expect-error: a face that does not wait takes no overlay whose layers may have to
   expect(() => core.syncFs(open() as Overlay<'async'>, {}, core.pathFunctions)).not.toThrow();
+});
+
+test('Stats list their members in the order of node:fs', () => {
+  const fs = core.createFs(open());
+  // Where the dates are depends on Node's version.
+  const members = (stats: object): string[] => Object.keys(stats).filter((key) => !key.endsWith('time'));
+  expect(members(fs.statSync('/a.txt'))).toEqual(members(statSync('.')));
+  expect(members(fs.statSync('/a.txt', { bigint: true }))).toEqual(members(statSync('.', { bigint: true })));
 });
 
 describe('createFs of @ovl/node', () => {

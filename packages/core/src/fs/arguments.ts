@@ -3,6 +3,7 @@ import type { Time } from '../attributes.js';
 import { decodeName } from '../names.js';
 import { argumentError, outOfRange, wrongType, wrongValue } from './argument-error.js';
 import { flagsOf } from './constants.js';
+import type { Codec } from './text.js';
 
 /** What of a WHATWG URL is looked at. */
 export interface UrlLike {
@@ -115,13 +116,13 @@ export type OptionsLike<O> = O | Encoding | null | undefined;
 /** The options as an object; functions count as none. */
 export function toOptions<O extends { encoding?: Encoding | null | undefined; signal?: SignalLike | undefined }>(
   value: unknown,
-  isEncoding: (name: string) => boolean,
+  codec: Pick<Codec, 'isEncoding'>,
 ): O {
   if (value === null || value === undefined || typeof value === 'function') return {} as O;
   const options = (typeof value === 'string' ? { encoding: value } : value) as O;
   if (typeof options !== 'object') throw wrongType('options', 'of type string or an instance of Object', value);
   const { encoding, signal } = options;
-  if (encoding && encoding !== 'buffer' && !isEncoding(encoding)) {
+  if (encoding && encoding !== 'buffer' && !codec.isEncoding(encoding)) {
     throw wrongValue('encoding', encoding, 'is invalid encoding');
   }
   if (signal !== undefined && (typeof signal !== 'object' || signal === null || !('aborted' in signal))) {

@@ -30,30 +30,30 @@ export function* statfs(fs: Context, path: PathLike, options?: BigIntOption): Op
   return options?.bigint === true ? bigIntStatFs(statistics) : statFs(statistics);
 }
 
-/** The same in bigints, with times in nanoseconds too. */
+/** The same in bigints, with times in nanoseconds too. As there, the constructor gives the members their order. */
 export class BigIntStats extends Typed {
-  readonly dev: bigint;
-  readonly mode: bigint;
-  readonly nlink: bigint;
-  readonly uid: bigint;
-  readonly gid: bigint;
-  readonly rdev: bigint;
-  readonly blksize: bigint;
-  readonly ino: bigint;
-  readonly size: bigint;
-  readonly blocks: bigint;
-  readonly atimeMs: bigint;
-  readonly mtimeMs: bigint;
-  readonly ctimeMs: bigint;
-  readonly birthtimeMs: bigint;
-  readonly atimeNs: bigint;
-  readonly mtimeNs: bigint;
-  readonly ctimeNs: bigint;
-  readonly birthtimeNs: bigint;
-  readonly atime: Date;
-  readonly mtime: Date;
-  readonly ctime: Date;
-  readonly birthtime: Date;
+  declare readonly dev: bigint;
+  declare readonly mode: bigint;
+  declare readonly nlink: bigint;
+  declare readonly uid: bigint;
+  declare readonly gid: bigint;
+  declare readonly rdev: bigint;
+  declare readonly blksize: bigint;
+  declare readonly ino: bigint;
+  declare readonly size: bigint;
+  declare readonly blocks: bigint;
+  declare readonly atimeMs: bigint;
+  declare readonly mtimeMs: bigint;
+  declare readonly ctimeMs: bigint;
+  declare readonly birthtimeMs: bigint;
+  declare readonly atimeNs: bigint;
+  declare readonly mtimeNs: bigint;
+  declare readonly ctimeNs: bigint;
+  declare readonly birthtimeNs: bigint;
+  declare readonly atime: Date;
+  declare readonly mtime: Date;
+  declare readonly ctime: Date;
+  declare readonly birthtime: Date;
 
   constructor(from: Attributes) {
     super(from.mode);
@@ -72,10 +72,12 @@ export class BigIntStats extends Typed {
     ) as [bigint, bigint, bigint];
     this.atimeMs = atime / 1_000_000n;
     this.mtimeMs = mtime / 1_000_000n;
-    this.ctimeMs = this.birthtimeMs = ctime / 1_000_000n;
+    this.ctimeMs = ctime / 1_000_000n;
+    this.birthtimeMs = this.ctimeMs;
     this.atimeNs = atime;
     this.mtimeNs = mtime;
-    this.ctimeNs = this.birthtimeNs = ctime;
+    this.ctimeNs = ctime;
+    this.birthtimeNs = ctime;
     this.atime = dateOf(Number(this.atimeMs));
     this.mtime = dateOf(Number(this.mtimeMs));
     this.ctime = dateOf(Number(this.ctimeMs));

@@ -43,8 +43,7 @@ function checkArguments(operation: FaceFunction, args: unknown[]): void {
 
 const nowhere = {
   kind: 'callback',
-  codec: plainCodec,
-  isEncoding: () => true,
+  codec: { ...plainCodec, isEncoding: () => true },
   descriptor: () => undefined,
 } as unknown as Context;
 

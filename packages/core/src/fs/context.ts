@@ -42,11 +42,12 @@ export interface Descriptor {
 export type FaceKind = 'sync' | 'callback' | 'promises';
 
 export class Context {
-  readonly overlay: Overlay;
-  readonly kind: FaceKind;
-  readonly codec: Codec;
-  readonly options: FaceOptions;
-  readonly descriptors: Map<number, Descriptor>;
+  // Declared only, where the constructor sets them.
+  declare readonly overlay: Overlay;
+  declare readonly kind: FaceKind;
+  declare readonly codec: Codec;
+  declare readonly options: FaceOptions;
+  declare readonly descriptors: Map<number, Descriptor>;
   /** The directory that was worked in last. */
   last: Inode | undefined;
 
@@ -85,8 +86,6 @@ export class Context {
     const { umask = 0o022 } = this.options;
     return mode & ~(typeof umask === 'function' ? umask() : umask);
   }
-
-  readonly isEncoding = (name: string): boolean => this.codec.isEncoding(name);
 
   /** Throws EBADF. */
   descriptor(fd: number, syscall: string): Descriptor {

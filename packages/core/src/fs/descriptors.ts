@@ -226,7 +226,7 @@ function writeSource(
     if (encoding === 'hex' && data.length % 2 === 1) {
       throw wrongValue('encoding', encoding, `is invalid for data of length ${data.length}`);
     }
-    if (!fs.isEncoding(encoding)) throw wrongValue('encoding', length, 'is invalid encoding');
+    if (!fs.codec.isEncoding(encoding)) throw wrongValue('encoding', length, 'is invalid encoding');
     return { bytes: fs.codec.encode(data, encoding), at: at(offset) };
   }
   if (!ArrayBuffer.isView(data)) {

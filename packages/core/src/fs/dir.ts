@@ -18,7 +18,7 @@ type Callback<T extends unknown[]> = (error: Error | null, ...result: T) => void
 
 export function* opendir(fs: Context, path: PathLike, options?: OptionsLike<OpendirOptions>): Operation<Dir> {
   const at = toPath(path);
-  const { encoding, bufferSize, recursive } = toOptions<OpendirOptions>(options, fs.isEncoding);
+  const { encoding, bufferSize, recursive } = toOptions<OpendirOptions>(options, fs.codec);
   if (bufferSize !== undefined) toInteger(bufferSize, 'options.bufferSize', 1, 2 ** 32 - 1);
   if (recursive !== undefined && recursive !== null) toBoolean(recursive, 'options.recursive');
   const entries = yield* entriesOf(fs, at, 'opendir');

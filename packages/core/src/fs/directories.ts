@@ -20,7 +20,7 @@ export function* readdir(
   path: PathLike,
   options?: OptionsLike<ReaddirOptions>,
 ): Operation<(string | Uint8Array | Dirent<string | Uint8Array>)[]> {
-  const { encoding, withFileTypes, recursive } = toOptions<ReaddirOptions>(options, fs.isEncoding);
+  const { encoding, withFileTypes, recursive } = toOptions<ReaddirOptions>(options, fs.codec);
   const at = toPath(path);
   if (recursive !== undefined && recursive !== null) toBoolean(recursive, 'options.recursive');
   const found: (string | Uint8Array | Dirent<string | Uint8Array>)[] = [];

@@ -3,8 +3,8 @@ import type { EntryType } from '../attributes.js';
 import { Typed } from './typed.js';
 
 export class Dirent<N extends string | Uint8Array = string> extends Typed {
-  readonly name: N;
-  readonly parentPath: string;
+  declare readonly name: N;
+  declare readonly parentPath: string;
 
   constructor(name: N, parentPath: string, type: EntryType) {
     super(type << 12);

@@ -50,7 +50,7 @@ export function* readFile(
   path: FileLike,
   options?: OptionsLike<ReadFileOptions>,
 ): Operation<Uint8Array | string> {
-  const { encoding, flag, signal } = toOptions<ReadFileOptions>(options, fs.isEncoding);
+  const { encoding, flag, signal } = toOptions<ReadFileOptions>(options, fs.codec);
   const flags = toFlags(flag ?? 'r', 'flag');
   const bytes = yield* withFile(fs, path, flags, 0o666, (file) => readAll(fs, file, signal));
   if (!encoding || encoding === 'buffer') return fs.codec.wrap(bytes);
@@ -103,7 +103,7 @@ function* writeBy(
   options: OptionsLike<WriteFileOptions>,
   usual: 'w' | 'a',
 ): Operation<void> {
-  const { encoding, flag, mode, flush, signal } = toOptions<WriteFileOptions>(options, fs.isEncoding);
+  const { encoding, flag, mode, flush, signal } = toOptions<WriteFileOptions>(options, fs.codec);
   if (flush !== undefined && flush !== null) toBoolean(flush, 'options.flush');
   const bytes = toContent(fs, data, encoding);
   const flags = toFlags(flag || usual, 'flag');

@@ -1,7 +1,6 @@
 /** What objects look like and may do: stat, access, chmod, chown, utimes, statfs and their kin. */
 import { type AttributeChange, type Attributes, isDirectory } from '../attributes.js';
 import { FsError, isFsError } from '../errors.js';
-import type { Inode } from '../inode.js';
 import type { Operation } from '../run.js';
 import { wrongValue } from './argument-error.js';
 import {
@@ -86,43 +85,35 @@ export function* exists(fs: Context, path: PathLike): Operation<boolean> {
 }
 
 export function* chmod(fs: Context, path: PathLike, mode: ModeLike): Operation<void> {
-  const at = toPath(path);
-  yield* change(fs, at, 'chmod', 'follow', { mode: toMode(mode, 'mode') });
+  yield* change(fs, toPath(path), 'chmod', 'follow', { mode: toMode(mode, 'mode') });
 }
 
 export function* chown(fs: Context, path: PathLike, uid: number, gid: number): Operation<void> {
-  const at = toPath(path);
-  yield* change(fs, at, 'chown', 'follow', owners(uid, gid));
+  yield* change(fs, toPath(path), 'chown', 'follow', owners(uid, gid));
 }
 
 export function* lchown(fs: Context, path: PathLike, uid: number, gid: number): Operation<void> {
-  const at = toPath(path);
-  yield* change(fs, at, 'lchown', 'nofollow', owners(uid, gid));
+  yield* change(fs, toPath(path), 'lchown', 'nofollow', owners(uid, gid));
 }
 
 export function* utimes(fs: Context, path: PathLike, atime: TimeLike, mtime: TimeLike): Operation<void> {
-  const at = toPath(path);
-  yield* change(fs, at, 'utime', 'follow', times(atime, mtime, 'time'));
+  yield* change(fs, toPath(path), 'utime', 'follow', times(atime, mtime, 'time'));
 }
 
 export function* lutimes(fs: Context, path: PathLike, atime: TimeLike, mtime: TimeLike): Operation<void> {
-  const at = toPath(path);
-  yield* change(fs, at, 'lutime', 'nofollow', times(atime, mtime, 'time'));
+  yield* change(fs, toPath(path), 'lutime', 'nofollow', times(atime, mtime, 'time'));
 }
 
 export function* fchmod(fs: Context, fd: number, mode: ModeLike): Operation<void> {
-  const at = toDescriptor(fd);
-  yield* changeOpen(fs, at, 'fchmod', { mode: toMode(mode, 'mode') });
+  yield* changeOpen(fs, toDescriptor(fd), 'fchmod', { mode: toMode(mode, 'mode') });
 }
 
 export function* fchown(fs: Context, fd: number, uid: number, gid: number): Operation<void> {
-  const at = toDescriptor(fd);
-  yield* changeOpen(fs, at, 'fchown', owners(uid, gid));
+  yield* changeOpen(fs, toDescriptor(fd), 'fchown', owners(uid, gid));
 }
 
 export function* futimes(fs: Context, fd: number, atime: TimeLike, mtime: TimeLike): Operation<void> {
-  const at = toDescriptor(fd);
-  yield* changeOpen(fs, at, 'futime', times(atime, mtime));
+  yield* changeOpen(fs, toDescriptor(fd), 'futime', times(atime, mtime));
 }
 
 function* change(
@@ -133,15 +124,11 @@ function* change(
   wanted: AttributeChange,
 ): Operation<void> {
   const { inode } = yield* existing(fs, path, syscall, final);
-  yield* named(syscall, path, apply(fs, inode, wanted));
+  yield* named(syscall, path, fs.overlay.setattr(inode, wanted));
 }
 
 function* changeOpen(fs: Context, fd: number, syscall: string, wanted: AttributeChange): Operation<void> {
-  yield* named(syscall, undefined, apply(fs, fs.descriptor(fd, syscall).inode, wanted));
-}
-
-function* apply(fs: Context, inode: Inode, wanted: AttributeChange): Operation<void> {
-  yield* fs.overlay.setattr(inode, wanted);
+  yield* named(syscall, undefined, fs.overlay.setattr(fs.descriptor(fd, syscall).inode, wanted));
 }
 
 /** −1 leaves an owner as it is. */

@@ -73,7 +73,7 @@ export function* mkdtemp(
   prefix: PathLike,
   options?: OptionsLike<EncodingOption>,
 ): Operation<string | Uint8Array> {
-  const { encoding } = toOptions<EncodingOption>(options, fs.isEncoding);
+  const { encoding } = toOptions<EncodingOption>(options, fs.codec);
   const start = toPath(prefix, 'prefix');
   for (;;) {
     const random = Array.from({ length: 6 }, () => LETTERS[Math.floor(Math.random() * LETTERS.length)]).join('');
@@ -149,7 +149,7 @@ export function* readlink(
   path: PathLike,
   options?: OptionsLike<EncodingOption>,
 ): Operation<string | Uint8Array> {
-  const { encoding } = toOptions<EncodingOption>(options, fs.isEncoding);
+  const { encoding } = toOptions<EncodingOption>(options, fs.codec);
   const at = toPath(path, 'oldPath');
   const { inode, attributes } = yield* existing(fs, at, 'readlink', 'nofollow');
   if (!isSymlink(attributes.mode)) fail('EINVAL', 'readlink', at);
@@ -180,7 +180,7 @@ function* resolve(
   options: OptionsLike<EncodingOption>,
   syscall: string,
 ): Operation<string | Uint8Array> {
-  const { encoding } = toOptions<EncodingOption>(options, fs.isEncoding);
+  const { encoding } = toOptions<EncodingOption>(options, fs.codec);
   const at = toPath(path).replace(/(?<=.)\/+$/, '');
   const { dir, name, entry } = yield* locate(fs, at || '.', syscall, 'follow');
   if (entry === undefined) fail('ENOENT', syscall, at);

@@ -29,7 +29,7 @@ export function* writePieces(
     yield* (usual === 'w' ? writeFile : appendFile)(fs, path, data as FileContent, options);
     return;
   }
-  const { encoding, flag, mode, flush, signal } = toOptions<WriteFileOptions>(options, fs.isEncoding);
+  const { encoding, flag, mode, flush, signal } = toOptions<WriteFileOptions>(options, fs.codec);
   const flags = toFlags(flag || usual, 'flag');
   const isOpen = isDescriptor(path);
   const file = isOpen

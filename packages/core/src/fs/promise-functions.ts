@@ -15,7 +15,7 @@ export function* readFile(
   options?: OptionsLike<ReadFileOptions>,
 ): Operation<Uint8Array | string> {
   if (!(path instanceof FileHandle)) return yield* readAll(fs, toPath(path), options);
-  const { signal } = toOptions<ReadFileOptions>(options, fs.isEncoding);
+  const { signal } = toOptions<ReadFileOptions>(options, fs.codec);
   yield* maybe(fs.checkAborted(signal));
   return (yield path.readFile(options)) as Uint8Array | string;
 }

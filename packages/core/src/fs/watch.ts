@@ -41,7 +41,7 @@ export function* watchPath(
   listener: (event: WatchEvent) => void,
 ): Operation<() => void> {
   const at = toPath(path, 'filename');
-  const { recursive, persistent, encoding } = toOptions<WatchOptions>(options, fs.isEncoding);
+  const { recursive, persistent, encoding } = toOptions<WatchOptions>(options, fs.codec);
   if (persistent !== undefined) toBoolean(persistent, 'options.persistent');
   if (recursive !== undefined) toBoolean(recursive, 'options.recursive');
   const { inode } = yield* existing(fs, at, 'watch');
@@ -81,7 +81,7 @@ export async function* watchEvents(
   options: OptionsLike<WatchOptions>,
   watching: (operation: Operation<() => void>) => Promise<() => void>,
 ): AsyncGenerator<WatchEvent, void> {
-  const { signal } = toOptions<WatchOptions>(options, fs.isEncoding);
+  const { signal } = toOptions<WatchOptions>(options, fs.codec);
   if (signal !== undefined) throwIfAborted(signal);
   const events: WatchEvent[] = [];
   let wake = (): void => {};
