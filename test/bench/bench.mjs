@@ -1,10 +1,11 @@
 // A whole benchmark on a disk that is there: which systems can, row after row, the summary.
+import { execFileSync } from 'node:child_process';
 import { loadavg } from 'node:os';
 import { measuring } from './measure.mjs';
 import { rows as allRows, sizesAt } from './rows.mjs';
 import { stopped } from './stop.mjs';
 import { systems as allSystems } from './systems.mjs';
-import { summarise } from './table.mjs';
+import { machineIs, mounts, summarise } from './table.mjs';
 import { workload } from './turn.mjs';
 
 /**
@@ -47,7 +48,17 @@ export async function bench({ rows, systems, runs, scale, disk }) {
   if (stopped()) notes.push('Stopped before its end.');
   if (results.length === 0) throw new Error('stopped before anything was measured');
   const seconds = (performance.now() - started) / 1000;
-  return summarise(results, { sizes, scale, notes, disk, seconds, load });
+  const fo = version(['fuse-overlayfs', '--version'], /fuse-overlayfs: version (\S+)/);
+  const machine = machineIs(load, ...(fo ? [`fuse-overlayfs ${fo}`] : []), disk.note);
+  return summarise(results, { comparison: mounts, sizes, scale, notes, seconds, machine });
+}
+
+function version([program, ...args], pattern) {
+  try {
+    return pattern.exec(execFileSync(program, args, { encoding: 'utf8', timeout: 10_000, stdio: 'pipe' }))?.[1];
+  } catch {
+    return undefined; // not installed: then it is in no column either
+  }
 }
 
 function progress(text) {

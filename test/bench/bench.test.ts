@@ -22,6 +22,9 @@ beforeEach(() => {
 
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
+const inMemory = (args: string[], env = process.env): ReturnType<typeof execute> =>
+  execute([process.execPath, program, 'memory', '--scale', '0.01', '--runs', '1', ...args], { timeout: 120_000, env });
+
 const bench = (...args: string[]): ReturnType<typeof execute> =>
   execute([process.execPath, program, 'mount', '--dir', dir, ...args], { timeout: 120_000 });
 
@@ -191,6 +194,51 @@ describe('a run', () => {
   });
 });
 
+describe('a run in memory', () => {
+  it('measures every column with each number of layers, and writes into a document', async (ctx) => {
+    requireOrSkip(ctx, existsSync(new URL('../../packages/core/dist/index.js', import.meta.url)), 'a build');
+    const document = join(dir, 'document.md');
+    const picture = join(dir, 'picture.svg');
+    writeFileSync(document, marks('memory'));
+    const outputs = ['--json', '--svg', picture, '--document', document];
+    const { code, stdout, stderr } = await inMemory(['--systems', 'ovl', ...outputs]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+
+    const { rows } = JSON.parse(stdout) as { rows: { label: string; systems: Record<string, { median: number }> }[] };
+    const labels = rows.map(({ label }) => label);
+    for (const column of ['stat', 'read 4 KiB', 'unlink', 'stored for it', 'memory beside the content'])
+      for (const layers of [2, 10, 100]) expect(labels).toContain(`${column}, ${layers} layers`);
+    for (const { label, systems } of rows) expect(systems.ovl?.median, label).toEqual(expect.any(Number));
+    const stored = rows.find(({ label }) => label === 'stored for it, 2 layers');
+    expect(stored?.systems.ovl?.median).toBeLessThan(1); // of 64 MiB
+    const wrong = rows.find(({ label }) => label === 'overlay cases wrong');
+    expect(wrong?.systems.ovl).toMatchObject({ median: 0, wrong: [] });
+
+    expect(readFileSync(document, 'utf8')).toContain('| stat, 100 layers, k/s |');
+    expect(readFileSync(picture, 'utf8')).toMatch(/^<svg [^]*<\/svg>\n$/);
+  });
+
+  it('says in one line that the peers cannot be had, and goes on without them', async (ctx) => {
+    requireOrSkip(ctx, existsSync(new URL('../../packages/core/dist/index.js', import.meta.url)), 'a build');
+    const { code, stdout, stderr } = await inMemory(['--only', 'stat', '--layers', '2'], { ...process.env, PATH: dir });
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^bench: the peers could not be installed[^\n]*\n$/);
+    expect(stdout).toMatch(/^ +ovl +target +met\nstat, 2 layers, k\/s /);
+  });
+
+  it.each([
+    [['--only', 'nothing'], 'no nothing; there are stat'],
+    [['--layers', '3'], 'no 3; there are 2, 10, 100'],
+    [['--runs', '0'], "--runs needs a number, not '0'"],
+    [['--document', '/dev/null'], '/dev/null has no <!-- bench memory'],
+  ])('refuses %j before it begins', async (args, message) => {
+    const { code, stderr } = await inMemory(args);
+    expect(code).toBe(2);
+    expect(stderr).toContain(message);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+});
+
 describe('targets', () => {
   const medians = {
     of: (system: string) => ({ kernel: 2, 'fuse-overlayfs': 10 })[system],
@@ -204,7 +252,7 @@ describe('targets', () => {
     [[atMost(0.1, 'fuse-overlayfs'), atMost(1.2, 'kernel')], 2.4, true],
     [[atMost(0.1, 'fuse-overlayfs'), atMost(1.2, 'kernel')], 2.5, false],
     [[atMost(0.1, 'ext4'), atMost(1.2, 'kernel')], 2.5, undefined],
-    [[{ ...atMost(1.5), figure: 'one' }], 6, true],
+    [[{ ...atMost(1.5), figure: 'one', as: '1 layer' }], 6, true],
     [[{ ...atMost(1.5), figure: 'two' }], 6, undefined],
     [[atMost(60)], 61, false],
     [[atMost(60)], undefined, undefined],
@@ -217,5 +265,7 @@ describe('targets', () => {
     expect(spell([atMost(0.6, 'fuse-overlayfs'), atMost(1.2, 'kernel')], 's')).toBe('≤ 0.6 fo or ≤ 1.2 k');
     expect(spell([atLeast(0.9, 'ext4')], 'MB/s')).toBe('≥ 0.9 ext4');
     expect(spell([atMost(60)], 'MB')).toBe('≤ 60 MB');
+    expect(spell([{ ...atMost(1.5), figure: 'walk, 1 layer', as: '1 layer' }], 's')).toBe('≤ 1.5 1 layer');
+    expect(spell([atMost(0.5, 'best')], '')).toBe('≤ 0.5 best');
   });
 });

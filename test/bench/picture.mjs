@@ -1,10 +1,22 @@
 // The ratios as a picture: what ours takes, in units of what its peers take, on a logarithmic scale; targets as marks. Its
 // colours follow the reader's scheme, light or dark.
 
-const series = [
-  { key: 'us/fo', of: 'fuse-overlayfs', class: 'fo', name: 'ovl’s time ÷ fuse-overlayfs’s' },
-  { key: 'us/k', of: 'kernel', class: 'k', name: 'ovl’s time ÷ the kernel overlayfs’s' },
-];
+/**
+ * What is drawn of a summary: bars for up to two columns of ratios, in the rows whose unit is among `units`.
+ * @typedef {object} Drawing
+ * @property {{ key: string, of: string, class: 'fo' | 'k', name: string }[]} series
+ * @property {string[]} units
+ */
+
+/** @type {Drawing} Of mounts; memory is left to the table. */
+export const ofMounts = {
+  series: [
+    { key: 'us/fo', of: 'fuse-overlayfs', class: 'fo', name: 'ovl’s time ÷ fuse-overlayfs’s' },
+    { key: 'us/k', of: 'kernel', class: 'k', name: 'ovl’s time ÷ the kernel overlayfs’s' },
+  ],
+  units: ['s', 'MB/s', 'k/s'],
+};
+
 /** Between the names and the plot: the value of the shortest time stands there. */
 const gutter = 46;
 const left = 236 + gutter;
@@ -22,10 +34,14 @@ const style = `
   .fo { fill: var(--fo); } .k { fill: var(--k); } .grid { stroke: var(--line); } .one { stroke: var(--soft); stroke-width: 1.5; }
   .target { stroke: var(--text); stroke-width: 2; }`;
 
-/** An SVG document of a summary (table.mjs). Memory, and figures whose target is no ratio, are left to the table. */
-export function draw({ rows, machine, date }) {
+/**
+ * An SVG document of a summary (table.mjs). Figures whose target is no ratio are left to the table.
+ * @param {any} summary
+ * @param {Drawing} drawing
+ */
+export function draw({ rows, machine, date }, { series, units }) {
   const isRatio = ({ unit, ratios, target }) =>
-    unit !== 'MB' && series.some(({ key }) => ratios[key]) && !isAbsolute(target);
+    units.includes(unit) && series.some(({ key }) => ratios[key]) && !isAbsolute(target);
   const lines = rows.filter(isRatio);
   const bottom = top + lines.length * rowHeight;
   const legend = series.map(({ class: name, name: text }, i) => {
@@ -40,7 +56,7 @@ export function draw({ rows, machine, date }) {
 <rect width="100%" height="100%" fill="var(--back)"/>
 <text x="14" y="22" font-size="15" font-weight="600">ovl beside its peers</text>
 <text x="${left}" y="22" class="soft">median times; left of 1, ovl is the faster; | is a target</text>
-${[...legend, ...ticks, ...lines.map((line, i) => row(line, top + i * rowHeight))].join('\n')}
+${[...legend, ...ticks, ...lines.map((line, i) => row(line, series, top + i * rowHeight))].join('\n')}
 <text x="14" y="${bottom + 22}" class="soft value">${escape(`${date}, ${machine}`)}</text>
 </svg>
 `;
@@ -48,7 +64,7 @@ ${[...legend, ...ticks, ...lines.map((line, i) => row(line, top + i * rowHeight)
 
 const isAbsolute = (target) => target?.bounds.every(({ of, figure }) => !of && !figure) ?? false;
 
-function row({ label, ratios, target }, y) {
+function row({ label, ratios, target }, series, y) {
   const bars = series.filter(({ key }) => ratios[key]);
   const inset = (rowHeight - 4 - bars.length * barHeight) / 2;
   const parts = bars.map(({ key, of, class: name }, i) => {

@@ -344,7 +344,7 @@ export const rows = [
       { label: `walk, ${layersInStack} layers, first mount`, target: [atMost(0.3, fo)] },
       {
         label: `walk, ${layersInStack} layers, later mount`,
-        target: [{ ...atMost(1.5), figure: 'walk, 1 layer, later mount' }],
+        target: [{ ...atMost(1.5), figure: 'walk, 1 layer, later mount', as: '1 layer' }],
       },
     ],
     unit: 's',

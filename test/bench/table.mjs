@@ -1,17 +1,30 @@
 // Medians, spreads, ratios and whether the targets are kept: as data, for people, as Markdown.
-import { execFileSync } from 'node:child_process';
 import { cpus, release } from 'node:os';
 import { keeps, spell } from './targets.mjs';
 
 const ours = 'ovl';
-const peers = [
-  ['us/fo', 'fuse-overlayfs'],
-  ['us/k', 'kernel'],
-  ['us/ext4', 'ext4'],
-];
+
+/**
+ * Who is compared with whom.
+ * @typedef {object} Comparison
+ * @property {[key: string, peer: string, of: string[]][]} peers Columns of ratios: to what a bound calls `peer`, which is the best of these systems.
+ * @property {string} legend What the short names mean.
+ * @property {string} absent What "–" means in a cell.
+ */
+
+/** @type {Comparison} */
+export const mounts = {
+  peers: [
+    ['us/fo', 'fuse-overlayfs', ['fuse-overlayfs']],
+    ['us/k', 'kernel', ['kernel']],
+    ['us/ext4', 'ext4', ['ext4']],
+  ],
+  legend: "fo: fuse-overlayfs, k: the kernel's overlayfs",
+  absent: 'only root can make the kernel forget (`--as` has him do it)',
+};
 
 /** A ratio is of times (or of memory): below 1, ours is the better. */
-export function summarise(results, { sizes, scale, notes, disk, seconds, load }) {
+export function summarise(results, { comparison, sizes, scale, notes, seconds, machine }) {
   const isRoot = process.getuid?.() === 0;
   const measured = results.map(({ row, figure, cells }) => {
     const amount = row.amount?.(sizes);
@@ -23,11 +36,12 @@ export function summarise(results, { sizes, scale, notes, disk, seconds, load })
   const ourMedianAt = (label) => measured.find(({ figure }) => figure.label === label)?.systems[ours]?.median;
   const rows = measured.map(({ row, figure, systems }) => {
     const us = systems[ours]?.median;
+    const units = new Map(comparison.peers.map(([, peer, of]) => [peer, best(of.map((name) => systems[name]))]));
     const ratios = Object.fromEntries(
-      peers.map(([key, peer]) => [key, us / systems[peer]?.median]).filter(([, value]) => Number.isFinite(value)),
+      comparison.peers.map(([key, peer]) => [key, us / units.get(peer)]).filter(([, value]) => Number.isFinite(value)),
     );
     const bounds = (isRoot ? undefined : figure.userTarget) ?? figure.target ?? [];
-    const met = keeps(bounds, us, { of: (system) => systems[system]?.median, figure: ourMedianAt });
+    const met = keeps(bounds, us, { of: (peer) => units.get(peer), figure: ourMedianAt });
     return {
       row: row.id,
       label: figure.label,
@@ -44,7 +58,10 @@ export function summarise(results, { sizes, scale, notes, disk, seconds, load })
   return {
     who: isRoot ? 'root' : 'user',
     date: new Date().toISOString().slice(0, 10),
-    machine: machine(disk, load),
+    machine,
+    legend: comparison.legend,
+    absent: comparison.absent,
+    keys: comparison.peers.map(([key]) => key),
     runs: { least: Math.min(...counts.filter(Boolean)), most: Math.max(...counts) },
     complete: results.every(({ cells }) => !cells[ours]?.failure), // what a peer cannot do is a result
     seconds,
@@ -54,7 +71,14 @@ export function summarise(results, { sizes, scale, notes, disk, seconds, load })
   };
 }
 
-function statistics({ seconds, failure, unavailable }, unit, amount) {
+/** The least of the medians; what did it by changing what belongs to others has not done it. */
+function best(systems) {
+  const medians = systems.filter((each) => each && !each.breach).map(({ median: middle }) => middle);
+  const known = medians.filter((value) => value !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}
+
+function statistics({ seconds, failure, breach, wrong, unavailable }, unit, amount) {
   if (failure) return { failure };
   if (seconds.length === 0) return unavailable ? { unavailable } : { failure: 'not run' };
   const sorted = seconds.toSorted((a, b) => a - b);
@@ -63,6 +87,8 @@ function statistics({ seconds, failure, unavailable }, unit, amount) {
     median: middle,
     best: sorted[0],
     worst: sorted.at(-1),
+    ...(breach && { breach }),
+    ...(wrong && { wrong }),
     ...(amount && { rate: amount / middle / (unit === 'MB/s' ? 1e6 : 1e3) }),
     seconds,
   };
@@ -90,13 +116,13 @@ export function markdown(summary) {
   return [line(head), rule, ...lines.map(line), '', ...remarks(summary).flatMap((text) => [`- ${text}`])].join('\n');
 }
 
-function cells({ rows }) {
+function cells({ rows, keys: all }) {
   const names = [...new Set(rows.flatMap(({ systems }) => Object.keys(systems)))];
-  const keys = peers.map(([key]) => key).filter((key) => rows.some(({ ratios }) => ratios[key]));
+  const keys = all.filter((key) => rows.some(({ ratios }) => ratios[key]));
   return [
     ['', ...names, ...keys, 'target', 'met'],
     ...rows.map(({ label, unit, systems, ratios, target }) => [
-      `${label}, ${unit}`,
+      unit === '' ? label : `${label}, ${unit}`,
       ...names.map((name) => cell(systems[name])),
       ...keys.map((key) => ratios[key]?.toFixed(2) ?? ''),
       target?.text ?? '',
@@ -105,7 +131,7 @@ function cells({ rows }) {
   ];
 }
 
-function remarks({ rows, who, date, machine: on, runs, seconds, notes }) {
+function remarks({ rows, who, date, machine: on, runs, seconds, notes, legend, absent }) {
   const targets = rows.filter(({ target }) => target?.met !== undefined);
   const met = targets.filter(({ target }) => target.met).length;
   const user = who === 'root' ? 'root' : 'an ordinary user';
@@ -117,10 +143,10 @@ function remarks({ rows, who, date, machine: on, runs, seconds, notes }) {
   );
   return [
     `Median of ${runs.least === runs.most ? runs.most : `${runs.least} to ${runs.most}`} runs and, after it, half of their range. Ratios are of times or memory: below 1, ours is the better.`,
-    `Targets met: ${met} of ${targets.length}. fo: fuse-overlayfs, k: the kernel's overlayfs.`,
+    `Targets met: ${met} of ${targets.length}. ${legend}.`,
     `${date}, as ${user}, ${Math.ceil(seconds / 60)} min: ${on}`,
     ...notes,
-    ...(unmeasured ? ['–: only root can make the kernel forget (`--as` has him do it).'] : []),
+    ...(unmeasured ? [`–: ${absent}.`] : []),
     ...failures,
   ];
 }
@@ -129,9 +155,9 @@ function cell(system) {
   if (!system) return '';
   if (system.failure) return 'fails';
   if (system.unavailable) return '–';
-  const { median: middle, best, worst, rate } = system;
-  const spread = `±${String(Math.round(((worst - best) / 2 / (Math.abs(middle) || 1)) * 100)).padStart(2)}%`;
-  return `${rate ? short(rate) : short3(middle)} ${spread}`;
+  const { median: middle, best: least, worst, rate, breach } = system;
+  const spread = `±${String(Math.round(((worst - least) / 2 / (Math.abs(middle) || 1)) * 100)).padStart(2)}%`;
+  return `${rate ? short(rate) : short3(middle)} ${spread}${breach ? '!' : ''}`;
 }
 
 const short = (number) => (number < 100 ? number.toFixed(1) : Math.round(number).toLocaleString('en'));
@@ -142,23 +168,14 @@ function median(sorted) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-function machine(disk, load) {
+/** What it is measured on; `more` follows. */
+export function machineIs(/** @type {number} */ load, /** @type {string[]} */ ...more) {
   const all = cpus();
-  const fo = version(['fuse-overlayfs', '--version'], /fuse-overlayfs: version (\S+)/);
   return [
     `${all.length} × ${all[0]?.model.trim() || 'a processor'}`,
     `Linux ${release()}`,
     `Node ${process.versions.node}`,
-    ...(fo ? [`fuse-overlayfs ${fo}`] : []),
-    disk.note,
+    ...more,
     `load ${load.toFixed(1)} before`,
   ].join(', ');
-}
-
-function version([program, ...args], pattern) {
-  try {
-    return pattern.exec(execFileSync(program, args, { encoding: 'utf8', timeout: 10_000, stdio: 'pipe' }))?.[1];
-  } catch {
-    return undefined; // not installed: then it is in no column either
-  }
 }

@@ -6,6 +6,7 @@
  * @property {number} value
  * @property {string} [of] A system: its median at the same figure is the unit.
  * @property {string} [figure] Another figure's label: our own median there is the unit. With neither, the row's unit.
+ * @property {string} [as] What that other figure is called for short.
  */
 
 /** @type {(value: number, of?: string) => Bound} */
@@ -18,9 +19,9 @@ const short = { 'fuse-overlayfs': 'fo', kernel: 'k', ext4: 'ext4' };
 /** @param {Bound[]} bounds @param {string} unit */
 export function spell(bounds, unit) {
   return bounds
-    .map(({ kind, value, of, figure }) => {
-      const peer = of ? `${short[of]}` : figure ? '1 layer' : unit;
-      return `${kind === 'atMost' ? '≤' : '≥'} ${value} ${peer}`;
+    .map(({ kind, value, of, as }) => {
+      const peer = of ? (short[of] ?? of) : (as ?? unit);
+      return `${kind === 'atMost' ? '≤' : '≥'} ${value} ${peer}`.trimEnd();
     })
     .join(' or ');
 }
