@@ -152,6 +152,16 @@ describe('createFs of @ovl/node', () => {
     expect(fs.readFileSync('/new', 'utf8')).toBe('bytes!');
   });
 
+  test('stays where it is when nothing is appended', () => {
+    const fs = createFs(open());
+    const fd = fs.openSync('/a.txt', 'a+');
+    const buffer = Buffer.alloc(3);
+    expect(fs.writeSync(fd, new Uint8Array(0))).toBe(0);
+    expect(fs.readSync(fd, buffer)).toBe(3);
+    expect(buffer.toString()).toBe('one');
+    fs.closeSync(fd);
+  });
+
   test('appends nothing to what is not open for writing: an error of the callback function, as in Node', async () => {
     const fs = createFs(open());
     await expect(promisify(fs.appendFile)('/a.txt', '', { flag: 'r' })).rejects.toMatchObject({ code: 'EBADF' });

@@ -125,6 +125,7 @@ export function* writeTo(
 ): Operation<number> {
   const { handle } = descriptor;
   if (!descriptor.canWrite || handle === undefined) throw new FsError('EBADF', { syscall: 'write' });
+  if (bytes.length === 0) return 0; // moves nothing, not even to the end
   const start = position ?? descriptor.position;
   for (let done = 0; done < bytes.length; ) {
     const part = done === 0 ? bytes : bytes.subarray(done);
