@@ -24,9 +24,9 @@ export interface BrowserPage extends AsyncDisposable {
   errors: string[];
 }
 
-/** Opens an empty page with @ovl/browser, as built, imported into it; more `scripts`, by path, are there to be imported. */
-export async function openPage(scripts: Record<string, string> = {}): Promise<BrowserPage> {
-  const server = await serve({ '/ovl.js': await bundle('@ovl/browser', '@ovl/core/changes'), ...scripts });
+/** Opens an empty page with @ovl/browser, as built, imported into it; more `files`, by path, are served beside it. */
+export async function openPage(files: Record<string, string> = {}): Promise<BrowserPage> {
+  const server = await serve({ '/ovl.js': await bundle('@ovl/browser', '@ovl/core/changes'), ...files });
   let browser: Browser | undefined;
   const close = async () => {
     await browser?.close();
@@ -66,12 +66,13 @@ async function bundle(...names: string[]): Promise<string> {
   return result.outputFiles[0]?.text ?? '';
 }
 
-async function serve(scripts: Record<string, string>): Promise<Server> {
+async function serve(files: Record<string, string>): Promise<Server> {
   const server = createServer((request, response) => {
     const path = request.url ?? '/';
-    const script = scripts[path];
-    if (script !== undefined) {
-      response.writeHead(200, { 'content-type': 'text/javascript' }).end(script);
+    const file = files[path];
+    if (file !== undefined) {
+      const type = path.endsWith('.html') ? 'text/html' : 'text/javascript';
+      response.writeHead(200, { 'content-type': type }).end(file);
     } else if (path === '/') {
       // The empty icon keeps Chromium from asking for one.
       const head = '<!doctype html><meta charset="utf-8"><title>ovl</title><link rel="icon" href="data:,">';

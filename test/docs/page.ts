@@ -134,6 +134,7 @@ npm() {
     esac
   done
 }
+npx() { "$@"; }
 pnpm() { PATH=$PWD/node_modules/.bin:$PATH sh -c "$(node -p 'require("./package.json").scripts[process.argv[1]]' "$1")"; }
 `;
 

@@ -11,6 +11,8 @@ const elsewhere: Record<string, string> = {
   'docs/layers.md': 'test/docs/layers.test.ts',
   'docs/node-fs.md': 'test/consumers/vitest.test.ts',
   'docs/snapshots.md': 'test/docs/snapshots.test.ts',
+  'docs/tutorials/browser.md': 'test/browser/tutorial.test.ts',
+  'docs/tutorials/containers.md': 'test/podman/podman.test.ts',
 };
 
 /** Shell commands that make what a page takes for granted. */

@@ -3,7 +3,8 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest';
+import { follow } from '../docs/page.js';
 import { copyOfCommand, ovl } from '../e2e/command.mjs';
 import { execute } from '../support/mounts.mjs';
 import { withoutForeignMounts } from '../support/namespace.js';
@@ -63,40 +64,35 @@ interface Setting {
   uid: number;
 }
 
-/** Runs the steps, and answers what they printed. */
-async function steps({ program, uid }: Setting): Promise<string> {
+/** What podman is told of the machine that these tests run on. */
+const containersConf =
+  '[containers]\ndefault_ulimits = []\nnetns = "none"\ncgroups = "enabled"\n' +
+  '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n';
+
+/** An empty directory for everything that podman keeps, and the words that run a command with it. */
+function podmanOf(uid: number): { state: string; by: string[] } {
   const state = mkdtempSync(join(base, 'state-'));
   chmodSync(state, 0o755);
+  writeFileSync(join(state, 'containers.conf'), containersConf);
+  const inside = ['sh', '-c', `${withoutForeignMounts}exec sh "$@"`, 'sh', script('inside.sh'), state, String(uid)];
+  return { state, by: [...apart, ...inside] };
+}
+
+/** Runs the steps, and answers what they printed. */
+async function steps({ program, uid }: Setting): Promise<string> {
+  const { state, by } = podmanOf(uid);
   const programLine = program === undefined ? '' : `mount_program = "${program}"`;
   writeFileSync(
     join(state, 'storage.conf'),
     `[storage]\ndriver = "overlay"\ngraphroot = "${state}/graph"\nrunroot = "${state}/run"\n` +
       `rootless_storage_path = "${state}/graph"\n[storage.options.overlay]\n${programLine}\n`,
   );
-  writeFileSync(
-    join(state, 'containers.conf'),
-    '[containers]\ndefault_ulimits = []\nnetns = "none"\ncgroups = "enabled"\n' +
-      '[engine]\nruntime = "runc"\ncgroup_manager = "cgroupfs"\nevents_logger = "none"\n',
-  );
   // Of an ordinary user's own ids, which are counted from 0 in his user namespace.
   const uidmap = uid === 0 ? '0:200000:65536' : '0:1:30000';
-  const done = await execute(
-    [
-      ...apart,
-      'sh',
-      '-c',
-      `${withoutForeignMounts}exec sh "$@"`,
-      'sh',
-      script('inside.sh'),
-      state,
-      String(uid),
-      'bash',
-      script('steps.sh'),
-      join(base, 'rootfs.tar'),
-      uidmap,
-    ],
-    { timeout: 2 * MINUTES, cwd: base },
-  );
+  const done = await execute([...by, 'bash', script('steps.sh'), join(base, 'rootfs.tar'), uidmap], {
+    timeout: 2 * MINUTES,
+    cwd: base,
+  });
   expect(done, done.stderr).toMatchObject({ code: 0, timedOut: false });
   return done.stdout;
 }
@@ -116,6 +112,16 @@ async function answers(...command: string[]): Promise<boolean> {
   return (await execute(command, { timeout: 20_000 })).code === 0;
 }
 
+async function requirePodman(ctx: TestContext): Promise<void> {
+  requireOrSkip(ctx, process.getuid?.() === 0, 'root, for namespaces of its own');
+  requireOrSkip(ctx, await answers('podman', '--version'), 'podman');
+  requireOrSkip(ctx, await answers('runc', '--version'), 'runc');
+  requireOrSkip(ctx, existsSync('/bin/busybox'), 'busybox-static');
+  requireOrSkip(ctx, existsSync('/dev/fuse'), '/dev/fuse');
+  requireOrSkip(ctx, existsSync(ovl[1]), 'the built command: `pnpm build`');
+  requireOrSkip(ctx, existsSync('/usr/bin/newuidmap'), 'newuidmap (uidmap)');
+}
+
 describe.each([
   { who: 'root', uid: 0 },
   { who: 'an ordinary user', uid: 20_001 },
@@ -123,16 +129,15 @@ describe.each([
   test('import, build, run, exec, diff, commit, --uidmap, rm: as over the kernel', {
     timeout: 5 * MINUTES,
   }, async (ctx) => {
-    requireOrSkip(ctx, process.getuid?.() === 0, 'root, for namespaces of its own');
-    requireOrSkip(ctx, await answers('podman', '--version'), 'podman');
-    requireOrSkip(ctx, await answers('runc', '--version'), 'runc');
-    requireOrSkip(ctx, existsSync('/bin/busybox'), 'busybox-static');
-    requireOrSkip(ctx, existsSync('/dev/fuse'), '/dev/fuse');
-    requireOrSkip(ctx, existsSync(ovl[1]), 'the built command: `pnpm build`');
-    requireOrSkip(ctx, existsSync('/usr/bin/newuidmap'), 'newuidmap (uidmap)');
+    await requirePodman(ctx);
     const printed = await steps({ program: await installed(), uid });
     expect(printed.slice(printed.indexOf('== left behind'))).toBe('== left behind\n\n');
     expect(printed).toContain('\nA /root/new\n');
     expect(printed).toBe(await steps({ program: undefined, uid }));
   });
+});
+
+test('docs/tutorials/containers.md', { timeout: 5 * MINUTES }, async (ctx) => {
+  await requirePodman(ctx);
+  await follow('docs/tutorials/containers.md', { by: () => [...podmanOf(0).by, 'bash'] });
 });
