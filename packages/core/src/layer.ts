@@ -176,6 +176,12 @@ export interface UpperLayer<M extends Mode = Mode> extends Layer<M> {
    * is not written. Worth it where what was never written takes no room.
    */
   readonly holdsExtents?: boolean;
+  /**
+   * Where `blocks` does not count blocks of `blksize` bytes as file systems do: files are kept in chunks of so many bytes, each from
+   * its start up to what was written of it, and counted as far as they lie before the end of the file. Infinity for a file
+   * that is kept in one piece. For who limits what is used.
+   */
+  readonly chunk?: number;
   /** Where overlay attributes are kept: privileged hosts use "trusted.overlay.". */
   readonly xattrPrefix: 'trusted.overlay.' | 'user.overlay.';
   /**

@@ -118,13 +118,12 @@ function found(node: MemoryNode): Found {
 
 function resize(node: MemoryNode, size: number): void {
   if (!Number.isSafeInteger(size) || size < 0) throw new FsError('EINVAL', { syscall: 'truncate' });
-  if (size < node.attributes.size && size < node.bytes.length) node.bytes = node.bytes.slice(0, size);
-  setSize(node, size);
-}
-
-function setSize({ attributes, bytes }: MemoryNode, size: number): void {
+  const { attributes, bytes } = node;
+  if (size < attributes.size) {
+    if (size < bytes.length) node.bytes = bytes.slice(0, size);
+    attributes.blocks = Math.min(attributes.blocks, Math.ceil(size / BLOCK));
+  }
   attributes.size = size;
-  attributes.blocks = Math.ceil(Math.min(bytes.length, size) / BLOCK);
 }
 
 function reserve(node: MemoryNode, end: number): void {
@@ -163,7 +162,9 @@ class MemoryFile implements UpperFile<'sync'> {
     if (buffer.length === 0) return 0;
     reserve(node, end);
     node.bytes.set(buffer, position);
-    setSize(node, Math.max(node.attributes.size, end));
+    const { attributes } = node;
+    attributes.size = Math.max(attributes.size, end);
+    attributes.blocks = Math.max(attributes.blocks, Math.ceil(end / BLOCK));
     touch(node, 'modified');
     return buffer.length;
   }
@@ -190,6 +191,7 @@ class MemoryFile implements UpperFile<'sync'> {
 export class MemoryLayer implements UpperLayer<'sync'> {
   readonly root: LayerNode;
   readonly xattrPrefix: XattrPrefix;
+  readonly chunk: number = Infinity;
   readonly #dev: number;
   /** What has a name, by inode number. */
   readonly #named = new Map<number, MemoryNode>();

@@ -1,5 +1,6 @@
 // The published suites, run on directories of the host: the layer, the upper, and overlays over them.
-import { runSync, S_IFDIR } from '@ovl/core';
+import { runSync, S_IFDIR, type UpperLayer } from '@ovl/core';
+import { quota } from '@ovl/core/quota';
 import {
   ALL_CAPABILITIES,
   type LayerCapabilities,
@@ -32,6 +33,9 @@ layerSuite({
   },
 });
 upperSuite({ name: 'host directory', runner, capabilities, upper: () => freshUpper().upper });
+const limited = (): UpperLayer<'sync'> => quota(freshUpper().upper, { bytes: 2 ** 30, inodes: 100_000 });
+upperSuite({ name: 'host directory with a quota', runner, capabilities, upper: limited });
+overlaySuite({ name: 'host directories with a quota', runner, capabilities, layer: limited });
 overlaySuite({ name: 'host directories', runner, capabilities, layer: () => freshUpper().upper });
 
 // Everything on disk belongs to this process and is a file, a directory or a symbolic link; devices and owners are attributes.

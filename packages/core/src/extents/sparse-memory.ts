@@ -134,6 +134,7 @@ class SparseFile implements UpperFile<'sync'> {
 
 class SparseMemoryLayer extends MemoryLayer {
   readonly holdsExtents = true;
+  override readonly chunk = CHUNK;
   readonly #files = new WeakMap<LayerNode, Chunks>();
 
   override openWritable(node: LayerNode): UpperFile<'sync'> {

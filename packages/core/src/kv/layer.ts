@@ -39,6 +39,7 @@ const UNSAVED_MAX = 16;
 
 export class KeyValueLayer<M extends Mode = Mode> implements UpperLayer<M> {
   readonly xattrPrefix: XattrPrefix;
+  readonly chunk: number;
   readonly #opened: OpenedStore<M>;
   readonly #changes = new Mutex();
   readonly #known: Known<M>;
@@ -47,6 +48,7 @@ export class KeyValueLayer<M extends Mode = Mode> implements UpperLayer<M> {
   constructor(opened: OpenedStore<M>) {
     this.#opened = opened;
     this.xattrPrefix = opened.xattrPrefix;
+    this.chunk = opened.chunkSize;
     this.#known = new Known(opened);
   }
 
