@@ -7,7 +7,7 @@
 import { DT_DIR } from './attributes.js';
 import { copyUp, markImpure, recordOrigin } from './copy-up.js';
 import { setOpaque } from './create.js';
-import { type Inode, settle, type Stack } from './inode.js';
+import { forgetNames, type Inode, settle, type Stack } from './inode.js';
 import type { LayerNode } from './layer.js';
 import { list, lookup } from './lookup.js';
 import { maybe, type Operation, wait } from './run.js';
@@ -103,7 +103,7 @@ function* seal(stack: Stack, dir: Inode): Operation<boolean> {
   yield* setOpaque(stack, node);
   dir.opaque = true;
   dir.parts = [];
-  stack.forgetNames(dir);
+  forgetNames(stack, dir);
   if (dir.redirect !== undefined) yield* wait(upper.removexattr(node, `${stack.prefix}redirect`));
   dir.redirect = undefined;
   return true;

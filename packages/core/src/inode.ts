@@ -351,13 +351,6 @@ export class Stack {
     if (!inode.kept && !inode.union?.nlink) this.unalias(inode);
   }
 
-  /** Forgets the names of a directory, to be read again. Those that are still there then keep their places. */
-  forgetNames(dir: Inode): void {
-    if (dir.listing !== undefined) this.formerNames.set(dir, dir.listing);
-    dir.listing = dir.whiteouts = undefined;
-    dir.version++;
-  }
-
   /** Records that a name stands for something else, or nothing, without our doing: who holds the inode keeps it. */
   lose(inode: Inode, dir: Inode, name: string): void {
     this.removeDentry(inode, dir, name);
@@ -430,6 +423,13 @@ export class Stack {
     this.inodeCount--;
     this.unalias(inode);
   }
+}
+
+/** Forgets the names of a directory, to be read again. Those that are still there then keep their places. */
+export function forgetNames(stack: Stack, dir: Inode): void {
+  if (dir.listing !== undefined) stack.formerNames.set(dir, dir.listing);
+  dir.listing = dir.whiteouts = undefined;
+  dir.version++;
 }
 
 /** Whether somebody uses it, named or not. */

@@ -5,7 +5,7 @@
  * checkpoints keeps.
  */
 import { FsError, isFsError } from '../errors.js';
-import type { Inode, Stack } from '../inode.js';
+import { forgetNames, type Inode, type Stack } from '../inode.js';
 import { Mutex } from '../lock.js';
 import { lookup } from '../lookup.js';
 import type { Operation } from '../run.js';
@@ -123,6 +123,6 @@ export class Survivors {
     if (dir.children !== undefined) this.#former.set(dir, dir.children);
     dir.children = undefined;
     dir.group = dir.defaultAcl = undefined;
-    this.#stack.forgetNames(dir);
+    forgetNames(this.#stack, dir);
   }
 }
