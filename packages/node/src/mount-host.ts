@@ -13,12 +13,13 @@ import { ExitCode, MountError } from './mount-error.js';
 import type { MountRequest } from './mount-request.js';
 import type { MountRecord } from './registry.js';
 import { SharedLayers } from './sharing.js';
+import { type StartLock, releaseStartLock } from './start-lock.js';
 import { exitNow, peerOf } from './syscalls.js';
 
 /** From a command. A daemon that was just started takes the request at once; another takes it first, and goes on "go". */
 export type DaemonCommand =
-  /** `key`: who may ask for further mounts (daemon-socket.ts); undefined for nobody. */
-  { kind: 'mount'; request: MountRequest; key: string | undefined } | { kind: 'go' };
+  /** `key`: who may ask for further mounts (daemon-socket.ts); undefined for nobody. `lock`: they wait for it to be released. */
+  { kind: 'mount'; request: MountRequest; key: string | undefined; lock: StartLock | undefined } | { kind: 'go' };
 
 export type DaemonReport =
   | { kind: 'live'; record: MountRecord }
@@ -27,7 +28,7 @@ export type DaemonReport =
   | { kind: 'taken' }
   /** The mount needs a daemon of its own, or this one is busy. */
   | { kind: 'declined' }
-  /** It is still at it. */
+  /** It is still at it, or at others' mounts. */
   | { kind: 'waiting' };
 
 type Channel = MessageChannel<DaemonCommand, DaemonReport>;
@@ -37,6 +38,8 @@ const STARTER_FD = 3;
 
 /** For how long its thread may be at something else when it is asked for a mount. */
 const BUSY_MS = 250;
+/** How much longer if what it is at is opening other mounts. */
+const OPENING_MS = 5000;
 /** How long a command may take to confirm. */
 const CONFIRM_MS = 2000;
 const HEARTBEAT_MS = 1000;
@@ -54,6 +57,9 @@ class MountHost {
   readonly #mounts = new Set<ServedMount>();
   /** Mounts that are being made, or are promised. */
   #coming = 0;
+  /** Of these, those being made; and how many ever were. */
+  #opening = 0;
+  #begun = 0;
   #server: Server | undefined;
   #socket: string | undefined;
   #exitCode: ExitCode = ExitCode.ok;
@@ -62,9 +68,11 @@ class MountHost {
   async serveStarter(channel: Channel): Promise<void> {
     const command = await channel.next();
     if (command?.kind !== 'mount') return this.#leaveIfIdle(); // it found something wrong with the request
-    const { request, key } = command;
+    const { request, key, lock } = command;
+    const release = (): void => (lock === undefined ? undefined : releaseStartLock(lock));
     if (request.transport !== 'direct') this.#thread.leave();
-    else if (key !== undefined && this.#layers.mayJoin(request)) this.#listen(key);
+    else if (key !== undefined && this.#layers.mayJoin(request)) this.#listen(key, release);
+    if (this.#server === undefined) release();
     this.#layers.add(request);
     await this.#serve(request, channel);
     channel.close();
@@ -74,6 +82,8 @@ class MountHost {
   /** Mounts, and reports. */
   async #serve(request: MountRequest, channel: Channel): Promise<ServedMount | undefined> {
     this.#coming++;
+    this.#opening++;
+    this.#begun++;
     try {
       const thread = request.transport === 'direct' ? this.#thread : undefined;
       const mount = await serveMount(request, undefined, thread);
@@ -87,6 +97,7 @@ class MountHost {
       await channel.send({ kind: 'failed', exitCode, message: (error as Error).message });
       return undefined;
     } finally {
+      this.#opening--;
       this.#coming--;
     }
   }
@@ -108,13 +119,14 @@ class MountHost {
     process.exit(this.#exitCode);
   }
 
-  #listen(key: string): void {
+  /** `then`: when others can ask. */
+  #listen(key: string, then: () => void): void {
     try {
       this.#socket = ownSocket(key);
       if (this.#socket === undefined) return;
       this.#server = createServer((socket) => void this.#answer(socket));
-      this.#server.on('error', () => {}); // then every mount gets a daemon of its own
-      this.#server.listen(this.#socket);
+      this.#server.on('error', then); // then every mount gets a daemon of its own
+      this.#server.listen(this.#socket, then);
     } catch {
       // As above: no directory for it.
     }
@@ -138,7 +150,7 @@ class MountHost {
 
   async #serveStranger(request: MountRequest, channel: Channel): Promise<void> {
     this.#layers.add(request); // before anybody else is promised something
-    if (!(await this.#thread.isIdle(BUSY_MS))) {
+    if (!(await this.#isFree(channel))) {
       this.#layers.delete(request);
       return channel.send({ kind: 'declined' });
     }
@@ -151,6 +163,18 @@ class MountHost {
     const mount = await this.#serve(request, channel);
     clearInterval(heartbeat);
     if (channel.closed) mount?.withdraw(); // whoever asked has given up, and said so to its user
+  }
+
+  /** Whether the thread is at nothing that takes long. Where it opens mounts of others, whoever asks is told to wait. */
+  async #isFree(channel: Channel): Promise<boolean> {
+    for (const deadline = performance.now() + OPENING_MS; ; ) {
+      const begun = this.#begun;
+      const isOpening = this.#opening > 0;
+      if (await this.#thread.isIdle(BUSY_MS)) return true;
+      const opensOthers = isOpening || this.#begun > begun;
+      if (!opensOthers || performance.now() > deadline) return false;
+      await channel.send({ kind: 'waiting' });
+    }
   }
 
   #mayHave(socket: Socket, request: MountRequest): boolean {

@@ -10,6 +10,7 @@ import type { TransportName } from './options.js';
 import { startTime } from './processes.js';
 import { removeIfStale } from './daemon-socket.js';
 import { ownDirectories, makeOwnDirectory } from './runtime-directory.js';
+import { removeIfAbandoned } from './start-lock.js';
 import { reclaimTemporaryUpper } from './temporary.js';
 
 export interface MountRecord {
@@ -84,7 +85,7 @@ export function readRecords(): MountRecord[] {
   const records: MountRecord[] = [];
   for (const directory of ownDirectories()) {
     for (const name of readdirSync(directory)) {
-      removeIfStale(directory, name);
+      if (removeIfStale(directory, name) || removeIfAbandoned(directory, name)) continue;
       if (!name.endsWith('.json')) continue;
       const path = join(directory, name);
       const record = readRecord(path);

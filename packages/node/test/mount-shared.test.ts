@@ -1,5 +1,5 @@
 // Several mounts in one daemon: who shares one, and that each mount's life is its own.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -12,6 +12,7 @@ import {
   isFailure,
   mountAt,
   mountsUnder,
+  NOBODY,
   type Place,
   place,
   processesWith,
@@ -217,19 +218,95 @@ test('a daemon that was stopped keeps nobody from mounting', (ctx) => {
   expect([stopped, second].filter(isAlive)).toEqual([]);
 });
 
-test('ten at once, from nothing', (ctx) => {
+/** Starts mounts at the same moment, each by a program of its own; what they said, once all have ended. */
+function mountTogether(at: Place, paths: readonly string[], user: User): string {
+  const options = paths.map((mountpoint) => JSON.stringify({ mountpoint, lower: [at.lower], tmp: true }));
+  const script = `node=$1; shift; export XDG_RUNTIME_DIR= TMPDIR="${at.base}"
+    for o; do "$node" --input-type=module -e '${mounter[2]}' "$o" 2>&1 & done; wait`;
+  return shell(script, [process.execPath, ...options], user);
+}
+
+/** Whether a process was started by one that was told to mount below `base`. */
+function isStartedFor(pid: number, base: string): boolean {
+  try {
+    const parent = /^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return readFileSync(`/proc/${parent}/cmdline`, 'utf8').includes(base);
+  } catch {
+    return false;
+  }
+}
+
+const recordsOf = (paths: readonly string[], user: User): MountRecord[] =>
+  (call<MountRecord[]>('listMounts', [], user) as MountRecord[]).filter((m) => paths.includes(m.mountpoint));
+
+/** The processes that are about to start a daemon, as their locks have them. */
+function starters(user: User): string[] {
+  const directory = user === 'root' ? '/run/ovl' : `/tmp/ovl-${NOBODY}`;
+  const locks = readdirSync(directory).filter((name) => name.includes('.start'));
+  return locks.flatMap((name) => {
+    const path = join(directory, name);
+    return existsSync(path) ? readFileSync(path, 'latin1').split(' ').slice(0, 1) : [];
+  });
+}
+
+test.for(['root', 'nobody'] as const)('ten at once, from nothing, start one daemon, as %s', (user, ctx) => {
+  requireFuse(ctx, user);
+  const at = place(user);
+  const paths = mountpoints(at, 10, user);
+  writeFileSync(join(at.lower, 'f'), 'x\n');
+  expect(mountTogether(at, paths, user)).toBe('');
+  expect(shell('cd "$1"; cat merged?/f | wc -l', [at.base], user)).toBe('10\n');
+  const records = recordsOf(paths, user);
+  expect(records).toHaveLength(10);
+  expect(new Set(records.map(({ pid }) => pid)).size).toBe(1);
+  expect(starters(user).filter((pid) => !isAlive(Number(pid)))).toEqual([]);
+  for (const mountpoint of paths) unmountAt(mountpoint, user);
+  expect(records.filter(({ pid }) => isAlive(pid))).toEqual([]);
+});
+
+test('ten at once whose daemon dies: each is mounted or says so, and the next mount is served', async (ctx) => {
   requireFuse(ctx, 'root');
   const at = place();
   const paths = mountpoints(at, 10);
-  writeFileSync(join(at.lower, 'f'), 'x\n');
-  const options = paths.map((mountpoint) => JSON.stringify({ mountpoint, lower: [at.lower], tmp: true }));
   const script = `node=$1; shift; for o; do "$node" --input-type=module -e '${mounter[2]}' "$o" & done; wait`;
-  shell(script, [process.execPath, ...options]);
-  expect(shell('cd "$1"; cat merged?/f | wc -l', [at.base])).toBe('10\n');
-  const records = (call<MountRecord[]>('listMounts', []) as MountRecord[]).filter((m) => paths.includes(m.mountpoint));
-  expect(records).toHaveLength(10);
-  for (const mountpoint of paths) unmountAt(mountpoint);
-  expect(records.filter(({ pid }) => isAlive(pid))).toEqual([]);
+  const options = paths.map((mountpoint) => JSON.stringify({ mountpoint, lower: [at.lower] }));
+  const child = spawn('/bin/sh', ['-c', script, 'sh', process.execPath, ...options], { stdio: 'ignore' });
+  const ended = new Promise((resolve) => child.on('close', resolve));
+  // As soon as the first can be asked, and so while others ask it.
+  let daemon: number | undefined;
+  await eventually(() => {
+    const pids = readdirSync('/run/ovl').map((name) => Number(/-(\d+)\.sock$/.exec(name)?.[1]));
+    daemon = pids.find((pid) => isStartedFor(pid, at.base));
+    return daemon !== undefined;
+  }, 'a daemon listens');
+  process.kill(daemon as number, 'SIGKILL');
+  await ended;
+  await eventually(
+    () => processesWith(at.base).length <= recordsOf(paths, 'root').length,
+    'the watchdogs of the dead go',
+  );
+  expect(starters('root').filter((pid) => !isAlive(Number(pid)))).toEqual([]);
+  for (const { mountpoint } of mountsUnder(at.base)) expect(shell('ls "$1"', [mountpoint])).toBe('');
+  for (const { mountpoint } of recordsOf(paths, 'root')) unmountAt(mountpoint);
+  expect(mountsUnder(at.base)).toEqual([]);
+  pidOf({ mountpoint: paths[0] as string, lower: [at.lower] });
+  unmountAt(paths[0] as string);
+});
+
+test('a start lock whose holder died keeps nobody waiting', (ctx) => {
+  requireFuse(ctx, 'root');
+  const at = place();
+  const [a] = mountpoints(at, 1) as [string];
+  const killed = `
+    const { DaemonApproach } = await import("${new URL('../dist/start/index.js', import.meta.url).href}");
+    console.log(process.pid);
+    new DaemonApproach();
+    process.kill(process.pid, 'SIGKILL');`;
+  const holder = run(process.execPath, ['--input-type=module', '-e', killed]).stdout.trim();
+  expect(starters('root')).toContain(holder);
+  pidOf({ mountpoint: a, lower: [at.lower] });
+  expect(starters('root')).not.toContain(holder);
+  unmountAt(a);
 });
 
 test('a mount that comes while the last one leaves is served', (ctx) => {
