@@ -8,7 +8,9 @@ import { FsError } from './errors.js';
 import type { Inode, Stack } from './inode.js';
 import { type Operation, wait } from './run.js';
 
+/** The attribute that holds an object's POSIX ACL. */
 export const ACL_ACCESS = 'system.posix_acl_access';
+/** The attribute that holds what a directory's new entries inherit. */
 export const ACL_DEFAULT = 'system.posix_acl_default';
 
 /** The permissions of an object to be made: its mode, and ACLs by the names of their attributes. */

@@ -2,6 +2,7 @@
 import type { Dentry, Inode, Stack } from './inode.js';
 import type { Operation } from './run.js';
 
+/** One change, as those who subscribed are told of it once it is made. */
 export interface OverlayChange {
   /** As `fs.watch` has it: "rename" where a name came, went or now stands for something else, "change" for content and attributes. */
   type: 'rename' | 'change';
@@ -10,6 +11,7 @@ export interface OverlayChange {
   name: string;
 }
 
+/** Is told of each change; what it throws is thrown to whoever made the change. */
 export type ChangeListener = (change: OverlayChange) => void;
 
 /** The same operation, told to those who subscribed. */

@@ -11,6 +11,7 @@ import type { AllocateMode, LayerFile, LayerNode, UpperFile } from './layer.js';
 import { maybe, type Operation, wait } from './run.js';
 import { setattr } from './setattr.js';
 
+/** What a file is opened for. */
 export interface OpenFlags {
   read: boolean;
   write: boolean;
@@ -20,6 +21,7 @@ export interface OpenFlags {
   truncate: boolean;
 }
 
+/** An open file of an overlay. It follows its inode: after a copy-up it reads the copy. */
 export interface OpenHandle {
   readonly inode: Inode;
   readonly flags: OpenFlags;

@@ -20,11 +20,13 @@ import type { Answer, Mode } from './run.js';
  */
 export type LayerNode = object;
 
+/** An object and what it looks like. */
 export interface Found {
   node: LayerNode;
   attributes: Attributes;
 }
 
+/** One entry of a layer's directory. */
 export interface LayerEntry {
   name: string;
   /** `DT_UNKNOWN` where the layer cannot tell without a `lookup`. */
@@ -98,6 +100,11 @@ export interface VerityDigest {
   bytes: Uint8Array;
 }
 
+/**
+ * A read-only tree of nodes: what an overlay is made of. Every method throws (or rejects with) an {@link FsError};
+ * absence is `undefined` where the signature has it. Symbolic links are never followed, and buffers that are passed in
+ * are not kept.
+ */
 export interface Layer<M extends Mode = Mode> {
   /** The directory at the top of the layer. */
   readonly root: LayerNode;
@@ -139,6 +146,7 @@ export interface NewObject {
 /** What stands at the name that a change takes: decides which system call the host needs, so it must be true. */
 export type Occupant = 'nothing' | 'whiteout' | 'non-directory' | 'directory';
 
+/** A name in a directory. */
 export interface Place {
   dir: LayerNode;
   name: string;
@@ -170,6 +178,10 @@ export type NamespaceChange =
   /** Swaps two objects. */
   | { kind: 'exchange'; a: Place & { node: LayerNode }; b: Place & { node: LayerNode } };
 
+/**
+ * A layer that is written to. Objects are staged without a name, and {@link UpperLayer.commit} gives them one: all of a
+ * change is seen, or nothing, also after a crash.
+ */
 export interface UpperLayer<M extends Mode = Mode> extends Layer<M> {
   /**
    * Whether its files may have part of their data in layers below, which no kernel reads: `@ovl/core/extents` then leaves there what

@@ -47,6 +47,7 @@ export class MemoryObject {
   }
 }
 
+/** What {@link memoryLayer} starts with. */
 export interface MemoryLayerOptions {
   /** The initial tree. */
   from?: MemoryTree;
@@ -188,6 +189,9 @@ class MemoryFile implements UpperFile<'sync'> {
   close(): void {}
 }
 
+/**
+ * A writable layer in memory: see {@link memoryLayer}. Every change is one step; nothing of it outlives the process.
+ */
 export class MemoryLayer implements UpperLayer<'sync'> {
   readonly root: LayerNode;
   readonly xattrPrefix: XattrPrefix;

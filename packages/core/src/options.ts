@@ -12,6 +12,7 @@ import type { OwnerMap } from './owners.js';
 import type { Revalidation } from './revalidation.js';
 import type { Mode, Operation } from './run.js';
 
+/** What an overlay is opened with. Layers are used as they are: the overlay closes them with itself. */
 export interface OverlayOptions<M extends Mode = Mode> {
   /** Read-only layers, topmost first. Any number. */
   lower: readonly Layer<M>[];

@@ -25,6 +25,13 @@ export interface Entry {
   attributes: Attributes;
 }
 
+/**
+ * An overlay of layers: what {@link overlay} answers with. Its methods are operations by inode, to be run by
+ * {@link runSync} or {@link runAsync}; they are made for adapters, and the faces (`syncFs`, `promisesFs`, `callbackFs`)
+ * turn paths into them. Failures are an {@link FsError}: EROFS for a change without an upper, ENOENT, EEXIST, ENOTDIR,
+ * EISDIR and their like as the system call of the same name has them, and what the layers throw. A change of names is
+ * made whole or not at all. Buffers passed in stay the caller's.
+ */
 export class Overlay<M extends Mode = Mode> {
   /** Carries the mode in the type only: a synchronous face accepts `Overlay<'sync'>` alone. */
   declare readonly mode: M;

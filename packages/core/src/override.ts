@@ -23,6 +23,7 @@ import { decodeName, encodeName } from './names.js';
 const CONTAINERS_PREFIX = 'user.containers.override_';
 const CONTAINERS = 'user.containers.override_stat';
 
+/** An attribute in which owner, mode and type may be kept, as fuse-overlayfs and containers/storage spell it. */
 export type OverrideXattr =
   | 'security.fuseoverlayfs.override_stat'
   | 'user.containers.override_stat'

@@ -10,6 +10,7 @@ export interface IdRange {
   count: number;
 }
 
+/** How stored owners are shown: ranges of ids, or one owner for all. */
 export interface OwnerMapOptions {
   /** Left out or empty: ids are shown as they are stored. Where ranges overlap, the first counts. */
   uid?: readonly IdRange[];
@@ -20,6 +21,7 @@ export interface OwnerMapOptions {
   overflow?: { uid: number; gid: number };
 }
 
+/** Translates the owners that layers store into those that users see, and back. */
 export interface OwnerMap {
   /** Turns stored owners into shown ones, in place. */
   show(owned: { uid: number; gid: number }): void;
@@ -31,6 +33,7 @@ export interface OwnerMap {
 
 const NOBODY = 65534;
 
+/** The translation that the options describe, to be given to an overlay as `owners`. */
 export function ownerMap({ uid, gid, squash, overflow }: OwnerMapOptions): OwnerMap {
   const users = idMap(uid, overflow?.uid);
   const groups = idMap(gid, overflow?.gid);

@@ -30,6 +30,10 @@ interface Checked {
 /** The coarsest times of a file system in use (VFAT). */
 const GRANULARITY_MS = 2000;
 
+/**
+ * Checks caches against layers that are changed from outside: what it has not checked within a request is read again
+ * where a directory's times have moved. For overlays without it, layers change only through the overlay.
+ */
 export class Revalidation {
   #moment = 0;
   readonly #checked = new WeakMap<Inode, Checked>();

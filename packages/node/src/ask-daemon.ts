@@ -29,6 +29,7 @@ type Channel = MessageChannel<DaemonReport, DaemonCommand>;
 /** Whether a mount may share its daemon with others. */
 export type Company = 'shared' | 'own';
 
+/** The way to a daemon that is there, or to a new one, which starts while its answer is awaited. */
 export class DaemonApproach {
   readonly #key: string | undefined;
   /** Daemons that could be asked. */

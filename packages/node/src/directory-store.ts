@@ -25,6 +25,7 @@ import { codeOf, type ErrorCode, FsError } from '@ovl/core';
 import type { Store, StoreOperation } from '@ovl/core/kv';
 import { errorOf, flockOrErrno, fsync, LOCK_EX, LOCK_NB, syncfs } from './syscalls.js';
 
+/** A key-value store in a directory: what {@link directoryStore} answers with. */
 export interface DirectoryStore extends Store<'sync'> {
   /** Brings the files up to date on disk and gives the directory back. */
   close(): void;

@@ -29,6 +29,7 @@ import { WorkDirectory } from './work-dir.js';
 const EISDIR = 21;
 const ENOENT = 2;
 
+/** Which directories are checked. All paths are of the host. */
 export interface FsckOptions {
   upper: string;
   /** Default: the one beside the upper that a mount would choose, if it is there. */
@@ -43,6 +44,7 @@ export interface FsckOptions {
   repair?: 'safe';
 }
 
+/** One thing that is wrong, and what was done about it. */
 export interface FsckFinding {
   kind: FindingKind;
   /** Of the host, encoded as core encodes names. */

@@ -10,6 +10,7 @@ import { AT_FDCWD, O_DIRECTORY, O_RDONLY, close, openat } from './syscalls.js';
 import { type GuardedDirectory, checkKernelMounts, checkPlacement, lock } from './upper-guard.js';
 import { WorkDirectory } from './work-dir.js';
 
+/** Which directories make an upper, and how owners and attributes are kept there. */
 export interface HostUpperOptions {
   upper: string;
   /** An empty directory, or one of earlier use, on the same file system; ours alone. */
@@ -26,6 +27,9 @@ export interface HostUpperOptions {
   copyAhead?: 'on' | 'off';
 }
 
+/**
+ * A directory of the host as an upper: what {@link hostUpper} answers with. One system call makes a change of names.
+ */
 export interface HostUpperLayer extends UpperLayer<'sync'> {
   openIndex(): LayerNode;
   /**

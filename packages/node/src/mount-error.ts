@@ -17,6 +17,7 @@ export const ExitCode = {
 
 export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 
+/** Why there is no mount, in one line that says what to do, with the exit code of the command. */
 export class MountError extends Error {
   override readonly name: string = 'MountError';
   readonly exitCode: ExitCode;

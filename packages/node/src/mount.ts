@@ -6,6 +6,7 @@ import type { UnmountOptions } from './mounts.js';
 import type { MountOptions } from './options.js';
 import type { MountRecord } from './registry.js';
 
+/** A live mount. */
 export interface MountedOverlay extends MountRecord {
   /** See {@link unmount}. */
   unmount(options?: UnmountOptions): Promise<void>;

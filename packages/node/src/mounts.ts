@@ -42,6 +42,7 @@ export async function requestCounts(record: MountRecord, timeoutMs = 2000): Prom
 
 const DETACH_ATTEMPTS = 5;
 
+/** How a mount ends. */
 export interface UnmountOptions {
   /** Hide the mount at once, even while it is in use; it ends with its last user. */
   lazy?: boolean;

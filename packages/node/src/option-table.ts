@@ -5,6 +5,7 @@
 import type { MountSettings } from './options.js';
 import type { OptionValue } from './option-value.js';
 
+/** One option of `ovl mount -o`. */
 export interface MountOption {
   /** What stands for the value in the help; absent for a word alone. */
   value?: string;
@@ -12,6 +13,7 @@ export interface MountOption {
   apply(settings: MountSettings, value: OptionValue): void;
 }
 
+/** Options that belong together, by name. */
 export interface OptionGroup {
   title: string;
   options: Readonly<Record<string, MountOption>>;
@@ -295,6 +297,7 @@ const tuning: OptionGroup['options'] = {
   ),
 };
 
+/** Every option that `ovl mount -o` takes, in the order of the help. */
 export const optionGroups: readonly OptionGroup[] = [
   { title: 'Layers', options: layers },
   { title: 'Format of the upper', options: format },

@@ -13,6 +13,7 @@ import { ownDirectories, makeOwnDirectory } from './runtime-directory.js';
 import { removeIfAbandoned } from './start-lock.js';
 import { reclaimTemporaryUpper } from './temporary.js';
 
+/** What is known of a live mount: a line of `ovl ps --json`. */
 export interface MountRecord {
   id: string;
   /** The process that serves the mount, and when it started (clock ticks since boot). */

@@ -7,6 +7,9 @@ import { type Content, openContent } from './content.js';
 import type { RandomAccess } from './source.js';
 import type { ArchiveNode, ArchiveTree } from './tree.js';
 
+/**
+ * A read-only layer over an archive: what {@link tarLayer} and `zipLayer` answer with. Data is read where it stands.
+ */
 export class ArchiveLayer<M extends Mode = Mode> implements Layer<M> {
   readonly root: LayerNode;
   readonly #source: RandomAccess<M>;

@@ -13,6 +13,7 @@ import { removeTree, Staging, timesOf } from './staging.js';
 import { Held, lookupPath, State } from './state.js';
 import { type Dress, inverse, parentOf, perform, setDress, type Step } from './steps.js';
 
+/** What {@link apply} does where the target has changed as well. */
 export interface ApplyOptions {
   /**
    * What becomes of a change that is in conflict with what the target has. "error" (default): none is made. "ours": the target
@@ -21,6 +22,7 @@ export interface ApplyOptions {
   onConflict?: 'error' | 'ours' | 'theirs' | ((conflict: Conflict) => 'ours' | 'theirs');
 }
 
+/** What {@link apply} has done. */
 export interface Applied {
   /** Changes made; those that the target had already are not among them. */
   changes: number;

@@ -17,6 +17,7 @@ export type ChangeKind = 'added' | 'modified' | 'metadata' | 'renamed' | 'replac
 /** What differs. "links": which names stand for one object; "target": of a symbolic link; "device": of a device its number. */
 export type Aspect = 'content' | 'target' | 'device' | 'mode' | 'owner' | 'mtime' | 'xattrs' | 'links';
 
+/** One difference between two states of a tree. */
 export interface Change {
   kind: ChangeKind;
   /** In the newer state. Of what was deleted, where it would be: directories on the way may have been renamed. */
@@ -106,6 +107,7 @@ export class Version<M extends Mode = Mode> {
   }
 }
 
+/** Changes added up. */
 export interface Summary {
   /** How many of each kind. */
   counts: Record<ChangeKind, number>;
@@ -115,6 +117,7 @@ export interface Summary {
   storedBytes: number;
 }
 
+/** Adds changes up: how many of each kind, and their sizes in bytes. */
 export function summarize(changes: Iterable<Change>): Summary {
   const counts = { added: 0, modified: 0, metadata: 0, renamed: 0, replaced: 0, deleted: 0 };
   const summary: Summary = { counts, size: 0, previousSize: 0, storedBytes: 0 };

@@ -17,6 +17,7 @@ import { isBelow, join, nameOf, parentOf } from './steps.js';
  */
 export type ConflictReason = 'exists' | 'missing' | 'differs' | 'orphaned';
 
+/** A change that does not fit what the target has there. */
 export interface Conflict {
   change: Change;
   reason: ConflictReason;

@@ -12,6 +12,7 @@ import { findMoves, type Moves, NO_MOVES } from './moves.js';
 import { Pair, State } from './state.js';
 import { collect, type Stream } from '../stream.js';
 
+/** What is compared, and how renames and deletions are told. */
 export interface DiffOptions<M extends Mode = Mode> {
   /** What `newer` is compared with. Default: what its layers below the upper show. */
   older?: Overlay<M>;

@@ -42,6 +42,7 @@ export interface LayerView {
   cause?: Cause;
 }
 
+/** Which layers have something at a path, which one is shown, and why the others are not. */
 export interface Explanation {
   path: string;
   layers: LayerView[];
@@ -60,6 +61,7 @@ interface At {
   cause: Cause | undefined;
 }
 
+/** What {@link explain} compares with. */
 export interface ExplainOptions<M extends Mode = Mode> {
   /** The state in which what was renamed had its old name. Default: what the layers below the upper show. */
   older?: Overlay<M>;

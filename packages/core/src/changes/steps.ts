@@ -17,6 +17,7 @@ export interface Dress {
   xattrs: ReadonlyMap<string, Uint8Array | undefined>;
 }
 
+/** One change of the target that {@link carryOut} makes, itself atomic. Each has an inverse. */
 export type Step =
   /** To a name that is free. */
   | { kind: 'move'; from: string; to: string }

@@ -13,6 +13,7 @@ import { maybe, type Operation, wait } from '../run.js';
 import { Extents } from './extents.js';
 import { ExtentMap } from './map.js';
 
+/** How much of a file is copied up at a time. */
 export interface ExtentsOptions {
   /** Bytes that are copied up at least, a power of two; files that are no larger are copied whole. Default 64 KiB. */
   chunk?: number;

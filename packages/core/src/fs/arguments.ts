@@ -16,8 +16,11 @@ export interface UrlLike {
 /** Text, the bytes of it, or a `file:` URL. Bytes that are no UTF-8 become what `names.ts` says. */
 export type PathLike = string | Uint8Array | UrlLike;
 export type Encoding = string;
+/** A time as Node takes it: seconds since the epoch, also as text, or a Date. */
 export type TimeLike = string | number | Date;
+/** Permission bits as Node takes them: a number, or octal digits. */
 export type ModeLike = number | string;
+/** How a file is opened, as Node takes it: "r+", or the bits of `constants`. */
 export type FlagsLike = string | number;
 
 /** What of an AbortSignal is looked at. */
@@ -28,6 +31,10 @@ export interface SignalLike {
   removeEventListener(type: 'abort', listener: () => void): void;
 }
 
+/**
+ * A path as text, given as Node takes it: a string, bytes, or a `file:` URL. Throws a TypeError with Node's `code` for
+ * anything else and for null bytes.
+ */
 export function toPath(value: unknown, name = 'path'): string {
   const plain = typeof value === 'object' && value !== null && !ArrayBuffer.isView(value) ? fromUrl(value) : value;
   if (typeof plain === 'string') return withoutNull(plain, name, plain);

@@ -11,19 +11,26 @@ import { existing } from './walk.js';
 const shown: Shown = (attributes, options) =>
   options?.bigint === true ? new BigIntStats(attributes) : new Stats(attributes);
 
+/** What an object looks like, in numbers or bigints; links are followed. Throws ENOENT, ELOOP. */
 export function stat(fs: Context, path: PathLike, options?: StatOptions): Operation<Stats | BigIntStats | undefined> {
   return statBy(fs, path, options, 'stat', 'follow', shown);
 }
 
+/** As `stat`, of a link itself. */
 export function lstat(fs: Context, path: PathLike, options?: StatOptions): Operation<Stats | BigIntStats | undefined> {
   return statBy(fs, path, options, 'lstat', 'nofollow', shown);
 }
 
+/** As `stat`, of an open file. Throws EBADF. */
 export function* fstat(fs: Context, fd: number, options?: BigIntOption): Operation<Stats | BigIntStats> {
   const { inode } = fs.descriptor(toDescriptor(fd), 'fstat');
   return shown(yield* fs.overlay.getattr(inode), options);
 }
 
+/**
+ * Room and objects of the file system that the upper lies on, or the topmost layer; sizes in blocks of `bsize` bytes.
+ * Throws ENOENT.
+ */
 export function* statfs(fs: Context, path: PathLike, options?: BigIntOption): Operation<StatFs | BigIntStatFs> {
   yield* existing(fs, toPath(path), 'statfs');
   const statistics = yield* fs.overlay.statfs();
@@ -88,7 +95,9 @@ export class BigIntStats extends Typed {
 /** The type that a mount reports. */
 const FUSE_SUPER_MAGIC = 0x65735546;
 
+/** What `statfs` answers: sizes are in blocks of `bsize` bytes. */
 export type StatFs = Record<'type' | 'bsize' | 'blocks' | 'bfree' | 'bavail' | 'files' | 'ffree', number>;
+/** {@link StatFs} in bigints. */
 export type BigIntStatFs = Record<keyof StatFs, bigint>;
 
 function statFs(statistics: FileSystemStatistics): StatFs {

@@ -11,6 +11,7 @@ import type { SignalLike } from './arguments.js';
 import type { FileHandle } from './file-handle.js';
 import { type Codec, plainCodec } from './text.js';
 
+/** What a face is made with: who calls it, and how it spells bytes. */
 export interface FaceOptions {
   /** Where relative paths begin. Default "/". */
   cwd?: string | (() => string);
@@ -41,6 +42,10 @@ export interface Descriptor {
 /** How the caller waits: decides where Node's functions differ in more than that. */
 export type FaceKind = 'sync' | 'callback' | 'promises';
 
+/**
+ * What the functions of a face work on: an overlay, its caller, and the descriptors that all faces of the overlay
+ * share.
+ */
 export class Context {
   // Declared only, where the constructor sets them.
   declare readonly overlay: Overlay;

@@ -12,6 +12,7 @@ import { mkdir, readlink, symlink, unlink } from './names.js';
 import { systemError } from './rm.js';
 import { locate } from './walk.js';
 
+/** What `cp` copies, and what becomes of what is there. */
 export interface CpOptions {
   /** Copies what symbolic links lead to. Default false. */
   dereference?: boolean | undefined;
@@ -31,6 +32,10 @@ export interface CpOptions {
 
 const FLAGS = ['dereference', 'errorOnExist', 'force', 'preserveTimestamps', 'recursive', 'verbatimSymlinks'] as const;
 
+/**
+ * Copies a file, or with `recursive` a tree. It is no single step: a failure on the way leaves what was copied before.
+ * Throws the errors of Node's own: ERR_FS_CP_EEXIST, ERR_FS_CP_EINVAL, ERR_FS_EISDIR and their like.
+ */
 export function* cp(fs: Context, source: PathLike, destination: PathLike, options?: CpOptions): Operation<void> {
   const chosen = checked(options);
   const src = toPath(source, 'src');

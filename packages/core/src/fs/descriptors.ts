@@ -18,6 +18,7 @@ import { O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDONLY, O_TRUNC, 
 import { type Context, type Descriptor, named } from './context.js';
 import { locate } from './walk.js';
 
+/** Which part of a file goes to which part of a buffer. */
 export interface ReadOptions {
   /** Where in the buffer, in bytes. Default 0. */
   offset?: number | null | undefined;
@@ -27,11 +28,13 @@ export interface ReadOptions {
   position?: number | bigint | null | undefined;
 }
 
+/** What a read answers: how many bytes, and the buffer they are in, which is the caller's. */
 export interface BytesRead<B = Uint8Array> {
   bytesRead: number;
   buffer: B;
 }
 
+/** What a write answers: how many bytes, and the buffer or text they came from. */
 export interface BytesWritten<B = Uint8Array> {
   bytesWritten: number;
   buffer: B;
@@ -88,6 +91,7 @@ export function* openDescriptor(fs: Context, path: string, how: number, mode: nu
   return { inode, handle, position: 0, canRead, canWrite };
 }
 
+/** Closes a descriptor. Throws EBADF. */
 export function* close(fs: Context, fd: number): Operation<void> {
   const number = toDescriptor(fd);
   const descriptor = fs.descriptor(number, 'close');
@@ -246,6 +250,10 @@ function writeSource(
   return { bytes: all.subarray(from, from + count), at: at(where.position) };
 }
 
+/**
+ * Reads into one buffer after the other, until one is not filled: at `position` in bytes, or where the descriptor
+ * stands. Throws EBADF.
+ */
 export function* readv<B extends ArrayBufferView>(
   fs: Context,
   fd: number,
@@ -297,6 +305,10 @@ function toViews(buffers: unknown): Uint8Array[] {
   return buffers.map(bytesOf);
 }
 
+/**
+ * Cuts an open file to `len` bytes, or extends it with a hole. Throws EBADF, and EINVAL for what is not open for
+ * writing.
+ */
 export function* ftruncate(fs: Context, fd: number, len?: number | null): Operation<void> {
   const number = toDescriptor(fd);
   const size = Math.max(0, toInteger(len === undefined ? 0 : len, 'len'));
@@ -305,10 +317,15 @@ export function* ftruncate(fs: Context, fd: number, len?: number | null): Operat
   yield* named('ftruncate', undefined, fs.overlay.setattr(inode, { size }));
 }
 
+/**
+ * Waits until a file's data and attributes, or a directory's names, are durable. Throws EBADF, and what the layer could
+ * not write.
+ */
 export function* fsync(fs: Context, fd: number): Operation<void> {
   yield* syncOpen(fs, fs.descriptor(toDescriptor(fd), 'fsync'), 'all');
 }
 
+/** Waits until a file's data is durable. Throws EBADF, and what the layer could not write. */
 export function* fdatasync(fs: Context, fd: number): Operation<void> {
   yield* syncOpen(fs, fs.descriptor(toDescriptor(fd), 'fdatasync'), 'data');
 }

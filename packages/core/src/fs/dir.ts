@@ -8,6 +8,7 @@ import { type EncodingOption, spelled } from './names.js';
 import { entriesOf } from './directories.js';
 import { defer } from './waiting.js';
 
+/** What `opendir` takes. */
 export interface OpendirOptions extends EncodingOption {
   /** Entries read at once; checked, and without effect here: a directory's listing is frozen when it is opened. */
   bufferSize?: number | undefined;
@@ -16,6 +17,7 @@ export interface OpendirOptions extends EncodingOption {
 
 type Callback<T extends unknown[]> = (error: Error | null, ...result: T) => void;
 
+/** Opens a directory for reading its entries one by one. Throws ENOENT, ENOTDIR. */
 export function* opendir(fs: Context, path: PathLike, options?: OptionsLike<OpendirOptions>): Operation<Dir> {
   const at = toPath(path);
   const { encoding, bufferSize, recursive } = toOptions<OpendirOptions>(options, fs.codec);
@@ -25,6 +27,10 @@ export function* opendir(fs: Context, path: PathLike, options?: OptionsLike<Open
   return new Dir(fs, at, entries, encoding, recursive === true);
 }
 
+/**
+ * An open directory, as `fs.Dir`. Its listing is that of the moment it was opened; reads under way come one after the
+ * other.
+ */
 export class Dir {
   /** As it was given to `opendir`. */
   readonly path: string;

@@ -8,6 +8,7 @@ import { Dirent } from './dirent.js';
 import { type EncodingOption, spelled } from './names.js';
 import { existing } from './walk.js';
 
+/** What `readdir` lists, and how. */
 export interface ReaddirOptions extends EncodingOption {
   withFileTypes?: boolean | undefined;
   /** Also what lies below, as paths from the directory on. */

@@ -2,6 +2,7 @@
 import type { EntryType } from '../attributes.js';
 import { Typed } from './typed.js';
 
+/** An entry of a directory, as `readdir` and `opendir` give it with `withFileTypes`. */
 export class Dirent<N extends string | Uint8Array = string> extends Typed {
   declare readonly name: N;
   declare readonly parentPath: string;

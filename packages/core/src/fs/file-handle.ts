@@ -24,6 +24,10 @@ import { type BigIntOption, fchmod, fchown, futimes } from './metadata.js';
 import { type PiecewiseContent, writePieces } from './pieces.js';
 import type { Stats } from './stats.js';
 
+/**
+ * An open file, as `fs.promises.FileHandle`. `close` waits for what is under way; afterwards everything else rejects
+ * with EBADF. Buffers are the caller's, and in use until the answer.
+ */
 export class FileHandle {
   readonly #fs: Context;
   #fd: number;

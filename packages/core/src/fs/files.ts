@@ -25,6 +25,7 @@ import { existing, locate } from './walk.js';
 
 const CHUNK = 1 << 20;
 
+/** How a whole file is read. */
 export interface ReadFileOptions {
   /** Default: bytes. */
   encoding?: Encoding | null | undefined;
@@ -34,6 +35,7 @@ export interface ReadFileOptions {
   signal?: SignalLike | undefined;
 }
 
+/** How a whole file is written. */
 export interface WriteFileOptions extends ReadFileOptions {
   /** Default 0o666, less the umask. */
   mode?: ModeLike | undefined;
@@ -43,8 +45,13 @@ export interface WriteFileOptions extends ReadFileOptions {
 
 /** What a file can be named by: a path, a descriptor's number, or what has one. */
 export type FileLike = PathLike | number;
+/** What is written to a file: text, or bytes, which are not kept. */
 export type FileContent = string | ArrayBufferView;
 
+/**
+ * All of a file, from where the descriptor stands if it is given by one. The bytes are the caller's. Throws ENOENT,
+ * EISDIR, EBADF, and ERR_FS_FILE_TOO_LARGE from 2 GiB on.
+ */
 export function* readFile(
   fs: Context,
   path: FileLike,
@@ -78,6 +85,10 @@ function* readAll(fs: Context, file: Descriptor, signal: SignalLike | undefined)
   return content.subarray(0, length);
 }
 
+/**
+ * Replaces the content of a file, or makes it. Not one step: others may read it half written. Throws ENOENT for its
+ * directory, EISDIR, EROFS, ENOSPC.
+ */
 export function writeFile(
   fs: Context,
   path: FileLike,
@@ -87,6 +98,7 @@ export function writeFile(
   return writeBy(fs, path, data, options, 'w');
 }
 
+/** Writes at the end of a file, or makes it. Throws ENOENT for its directory, EISDIR, EROFS, ENOSPC. */
 export function appendFile(
   fs: Context,
   path: FileLike,
@@ -143,6 +155,7 @@ function* withFile<T>(
   }
 }
 
+/** Cuts a file to `len` bytes, or extends it with a hole. Throws ENOENT, EISDIR, EROFS. */
 export function* truncate(fs: Context, path: FileLike, len?: number | null): Operation<void> {
   if (typeof path === 'number') return yield* ftruncate(fs, path, len);
   const at = toPath(path);

@@ -19,6 +19,7 @@ import { syncFs } from './sync.js';
 import { WaitingContext } from './waiting.js';
 import { watchEvents, type WatchEvent, type WatchOptions } from './watch.js';
 
+/** The numbers of `fs.constants`, as Linux has them. */
 export type Constants = Omit<typeof constants, 'flagsOf'>;
 
 /** What `fs.promises` has beside its functions. */
@@ -29,8 +30,10 @@ export interface PromisesExtras {
   glob(pattern: string | readonly string[], options?: GlobOptions): AsyncGenerator<string | Dirent, void>;
 }
 
+/** All of `fs.promises` that an overlay can answer. */
 export type FsPromises = PromisesFs<typeof promiseFunctions> & PromisesExtras;
 
+/** What `fs` has beside its functions. */
 export interface FsExtras {
   readonly constants: Constants;
   readonly promises: FsPromises;
@@ -43,7 +46,9 @@ export interface FsExtras {
   readonly X_OK: number;
 }
 
+/** All of `fs` over layers that may be asynchronous: callbacks and promises. */
 export type AsyncFs = CallbackFs<typeof allFunctions> & FsExtras;
+/** All of `fs` over synchronous layers. */
 export type Fs = SyncFs<typeof allFunctions> & AsyncFs;
 
 /** All faces of an overlay in one object. Over asynchronous layers, without the synchronous functions. */

@@ -8,6 +8,7 @@ import type { Context } from './context.js';
 import { Dirent } from './dirent.js';
 import { entriesOf } from './directories.js';
 
+/** Where `glob` looks, and what it leaves out. */
 export interface GlobOptions {
   /** Where patterns begin. Default: where relative paths begin. */
   cwd?: PathLike | undefined;
@@ -19,6 +20,7 @@ export interface GlobOptions {
 /** One part between slashes: "**", or what its names match. */
 type Part = '**' | RegExp;
 
+/** The paths that match a pattern, or one of several. Directories that cannot be read are passed over. */
 export function* glob(
   fs: Context,
   pattern: string | readonly string[],

@@ -19,10 +19,12 @@ import type { BigIntStats } from './bigints.js';
 import { Stats } from './stats.js';
 import { existing, type FinalLink } from './walk.js';
 
+/** Whether numbers are answered as bigints. */
 export interface BigIntOption {
   bigint?: boolean | undefined;
 }
 
+/** What `stat` and `lstat` answer. */
 export interface StatOptions extends BigIntOption {
   /** Synchronous face only: false answers undefined where there is nothing. */
   throwIfNoEntry?: boolean | undefined;
@@ -36,10 +38,12 @@ const numbers: Shown = (attributes, options) => {
   return new Stats(attributes);
 };
 
+/** What an object looks like; links are followed. Throws ENOENT, ELOOP. */
 export function stat(fs: Context, path: PathLike, options?: StatOptions): Operation<Stats | BigIntStats | undefined> {
   return statBy(fs, path, options, 'stat', 'follow');
 }
 
+/** As `stat`, of a link itself. */
 export function lstat(fs: Context, path: PathLike, options?: StatOptions): Operation<Stats | BigIntStats | undefined> {
   return statBy(fs, path, options, 'lstat', 'nofollow');
 }
@@ -84,34 +88,42 @@ export function* exists(fs: Context, path: PathLike): Operation<boolean> {
   }
 }
 
+/** Sets permission bits; links are followed. Throws ENOENT, EROFS. */
 export function* chmod(fs: Context, path: PathLike, mode: ModeLike): Operation<void> {
   yield* change(fs, toPath(path), 'chmod', 'follow', { mode: toMode(mode, 'mode') });
 }
 
+/** Sets owner and group, −1 for as they are; links are followed. Throws ENOENT, EROFS. */
 export function* chown(fs: Context, path: PathLike, uid: number, gid: number): Operation<void> {
   yield* change(fs, toPath(path), 'chown', 'follow', owners(uid, gid));
 }
 
+/** As `chown`, of a link itself. */
 export function* lchown(fs: Context, path: PathLike, uid: number, gid: number): Operation<void> {
   yield* change(fs, toPath(path), 'lchown', 'nofollow', owners(uid, gid));
 }
 
+/** Sets the times of access and of modification, in seconds or as Dates; links are followed. Throws ENOENT, EROFS. */
 export function* utimes(fs: Context, path: PathLike, atime: TimeLike, mtime: TimeLike): Operation<void> {
   yield* change(fs, toPath(path), 'utime', 'follow', times(atime, mtime, 'time'));
 }
 
+/** As `utimes`, of a link itself. */
 export function* lutimes(fs: Context, path: PathLike, atime: TimeLike, mtime: TimeLike): Operation<void> {
   yield* change(fs, toPath(path), 'lutime', 'nofollow', times(atime, mtime, 'time'));
 }
 
+/** As `chmod`, of an open file. Throws EBADF, EROFS. */
 export function* fchmod(fs: Context, fd: number, mode: ModeLike): Operation<void> {
   yield* changeOpen(fs, toDescriptor(fd), 'fchmod', { mode: toMode(mode, 'mode') });
 }
 
+/** As `chown`, of an open file. Throws EBADF, EROFS. */
 export function* fchown(fs: Context, fd: number, uid: number, gid: number): Operation<void> {
   yield* changeOpen(fs, toDescriptor(fd), 'fchown', owners(uid, gid));
 }
 
+/** As `utimes`, of an open file. Throws EBADF, EROFS. */
 export function* futimes(fs: Context, fd: number, atime: TimeLike, mtime: TimeLike): Operation<void> {
   yield* changeOpen(fs, toDescriptor(fd), 'futime', times(atime, mtime));
 }

@@ -18,6 +18,7 @@ import {
 import { type Context, named } from './context.js';
 import { existing, type Located, locate, pathOf } from './walk.js';
 
+/** How names are answered. */
 export interface EncodingOption {
   /** "buffer" answers bytes. Default "utf8", in which bytes that are no UTF-8 survive as `names.ts` says. */
   encoding?: Encoding | null | undefined;
@@ -30,6 +31,7 @@ export function spelled(fs: Context, name: string, encoding: Encoding | null | u
   return encoding === 'buffer' ? fs.codec.wrap(bytes) : fs.codec.decode(bytes, encoding);
 }
 
+/** What `mkdir` makes. */
 export interface MkdirOptions {
   /** Default 0o777, less the umask. */
   mode?: ModeLike | null | undefined;
@@ -89,6 +91,7 @@ export function* mkdtemp(
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
 
+/** Removes an empty directory. Throws ENOENT, ENOTDIR, ENOTEMPTY, EBUSY for the root, EROFS. */
 export function* rmdir(fs: Context, path: PathLike): Operation<void> {
   const at = toPath(path);
   const { dir, name, last } = yield* locate(fs, at, 'rmdir', 'nofollow');
@@ -96,6 +99,9 @@ export function* rmdir(fs: Context, path: PathLike): Operation<void> {
   yield* named('rmdir', at, fs.overlay.rmdir(dir, name));
 }
 
+/**
+ * Removes a name; the object stays until its last name and its last descriptor are gone. Throws ENOENT, EISDIR, EROFS.
+ */
 export function* unlink(fs: Context, path: PathLike): Operation<void> {
   const at = toPath(path);
   const { dir, name, last } = yield* locate(fs, at, 'unlink', 'nofollow');
@@ -103,6 +109,11 @@ export function* unlink(fs: Context, path: PathLike): Operation<void> {
   yield* named('unlink', at, fs.overlay.unlink(dir, name));
 }
 
+/**
+ * Moves an object to another name, in one step, and replaces what is there. Throws ENOENT, EXDEV for a directory of the
+ * layers below that may not be recorded, EISDIR, ENOTDIR, ENOTEMPTY, EINVAL for a directory into itself, EBUSY for the
+ * root, EROFS.
+ */
 export function* rename(fs: Context, oldPath: PathLike, newPath: PathLike): Operation<void> {
   const from = toPath(oldPath, 'oldPath');
   const to = toPath(newPath, 'newPath');
@@ -118,6 +129,7 @@ function* move(fs: Context, from: string, to: string): Operation<void> {
   yield* fs.overlay.rename(source.dir, source.name, target.dir, target.name);
 }
 
+/** Gives an object one more name. Throws ENOENT, EEXIST, EPERM for a directory, EROFS. */
 export function* link(fs: Context, existingPath: PathLike, newPath: PathLike): Operation<void> {
   const from = toPath(existingPath, 'existingPath');
   const to = toPath(newPath, 'newPath');
@@ -144,6 +156,7 @@ export function* symlink(fs: Context, target: PathLike, path: PathLike, type?: s
   yield* named('symlink', content, create(fs, at, 'symlink', object), at);
 }
 
+/** The target of a symbolic link, as it was written. Throws ENOENT, and EINVAL for anything else. */
 export function* readlink(
   fs: Context,
   path: PathLike,

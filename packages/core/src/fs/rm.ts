@@ -9,6 +9,7 @@ import { type PathLike, toBoolean, toInteger, toPath } from './arguments.js';
 import { type Context, named } from './context.js';
 import { locate } from './walk.js';
 
+/** What `rm` removes. */
 export interface RmOptions {
   /** Also directories with all that is in them. */
   recursive?: boolean | undefined;
@@ -19,6 +20,10 @@ export interface RmOptions {
   retryDelay?: number | undefined;
 }
 
+/**
+ * Removes a file, or with `recursive` a tree, deepest first; a failure on the way leaves the rest. Throws ENOENT
+ * without `force`, ERR_FS_EISDIR for a directory without `recursive`, EROFS.
+ */
 export function* rm(fs: Context, path: PathLike, options?: RmOptions | null): Operation<void> {
   const at = toPath(path);
   const { recursive = false, force = false } = checked(options);

@@ -16,6 +16,7 @@ import { spelled } from './names.js';
 import { throwIfAborted } from './waiting.js';
 import { existing, locate } from './walk.js';
 
+/** What is watched, and for how long. */
 export interface WatchOptions {
   /** Also what happens below a directory. Default false. */
   recursive?: boolean | undefined;
@@ -27,6 +28,7 @@ export interface WatchOptions {
   signal?: SignalLike | undefined;
 }
 
+/** What happened to a name. */
 export interface WatchEvent {
   eventType: OverlayChange['type'];
   /** From the watched directory on; of a watched file its own name. */

@@ -26,6 +26,7 @@ export type Repair =
   /** Removes the entry: of the work tree with all that is in it, of the upper only what is no directory. */
   { kind: 'remove' } | { kind: 'removexattr'; name: string };
 
+/** One thing that is wrong with an upper or its work directory. */
 export interface Finding {
   kind: FindingKind;
   /** The directory in which `path` leads to it. */

@@ -27,6 +27,7 @@ import { openRoot } from '../super.js';
 import { checkXattrs } from './attributes.js';
 import type { Finding } from './finding.js';
 
+/** What is checked, and with what below it. */
 export interface UpperCheck {
   upper: Layer;
   /** The layers below, topmost first. Without them only what they cannot change is judged. */

@@ -9,6 +9,7 @@ import { decodeName } from '../names.js';
 import { type Operation, wait } from '../run.js';
 import type { Finding } from './finding.js';
 
+/** What is wrong with a work directory. Throws what the layer throws; changes nothing. */
 export function* checkWork(work: Layer, prefix: XattrPrefix): Operation<Finding[]> {
   return [...(yield* checkStaging(work)), ...(yield* checkIndex(work, prefix))];
 }

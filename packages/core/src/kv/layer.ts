@@ -37,6 +37,10 @@ import { attributesOf, touch } from './record.js';
 /** Unsaved chunks of one file, beyond which a write saves them. */
 const UNSAVED_MAX = 16;
 
+/**
+ * A writable layer in a key-value store: what {@link kvLayer} answers with. Each change of names is one batch of the
+ * store, so that a crash leaves all of it or nothing.
+ */
 export class KeyValueLayer<M extends Mode = Mode> implements UpperLayer<M> {
   readonly xattrPrefix: XattrPrefix;
   readonly chunk: number;

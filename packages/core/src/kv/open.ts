@@ -24,6 +24,7 @@ import { decodeJson, decodeRecord, encodeJson, encodeRecord, newRecord } from '.
 import { guarded } from './guarded.js';
 import type { Store, StoreOperation } from './store.js';
 
+/** How a store is opened as a layer. */
 export interface KeyValueLayerOptions {
   /**
    * "write" (the default) takes the lock, and `close` gives it back. "read" is for lower layers: the store is not touched, so

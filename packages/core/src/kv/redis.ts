@@ -11,6 +11,7 @@ import type { Store, StoreOperation } from './store.js';
  */
 export type RedisCommand = (args: [string, ...(string | Uint8Array)[]]) => PromiseLike<unknown>;
 
+/** Where in a database the keys are. */
 export interface RedisStoreOptions {
   /** Before every key, so that a database can hold several stores; in a cluster, with a "{tag}". Default "ovl:". */
   prefix?: string;

@@ -4,6 +4,7 @@
  */
 import type { Answer, Mode } from '../run.js';
 
+/** One part of a batch. A value that is handed over belongs to the store. */
 export type StoreOperation = { kind: 'put'; key: string; value: Uint8Array } | { kind: 'delete'; key: string };
 
 /**

@@ -15,6 +15,7 @@ import type { LazyCopyUp, PendingData } from '../options.js';
 import { isForGood, PendingCopy, putTime, Unsettled } from './pending-copy.js';
 import { type Operation, wait } from '../run.js';
 
+/** What is copied after the answer, and who waits for it. */
 export interface LazyOptions {
   /**
    * What becomes of an operation that needs a copy completed first: it fails with {@link Unsettled} and is to be tried again
@@ -42,6 +43,7 @@ const RETRY_MS = 1000;
 const DEFAULT_MIN_BYTES = 1 << 20;
 const CAPABILITY = 'security.capability';
 
+/** The copies that are still to be made of one overlay: given to it as `lazy`, and worked at between its operations. */
 export class LazyCopyUps implements LazyCopyUp {
   readonly #options: LazyOptions;
   /** In order of their changes. */

@@ -4,6 +4,7 @@
  */
 import { FsError } from '../errors.js';
 
+/** What an upper holds, as its quota counts it. */
 export interface Usage {
   /** Room that objects take, as their `blocks` say. */
   bytes: number;

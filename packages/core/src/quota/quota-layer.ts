@@ -40,6 +40,7 @@ import { BLOCK, dataWithin, type Extent, roomToResize, roomToWrite } from './roo
 /** Symbolic links up to this length are kept in the inode, in bytes; as in ext4. */
 const FAST_SYMLINK_MAX = 59;
 
+/** A writable layer that holds no more than its limits: what {@link quota} answers with. */
 export class QuotaLayer<M extends Mode = Mode> implements UpperLayer<M> {
   readonly root: LayerNode;
   readonly xattrPrefix: UpperLayer['xattrPrefix'];
@@ -361,6 +362,7 @@ function checked<T extends QuotaLimits>(limits: T): T {
   return limits;
 }
 
+/** What {@link quota} limits, and what is known of it already. */
 export interface QuotaOptions extends QuotaLimits {
   /**
    * What the layer uses already, if that is known: `ownUsage` of the last time, while nothing else has written to it. Otherwise it is

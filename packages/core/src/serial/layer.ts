@@ -30,6 +30,7 @@ import {
   unpackTrailer,
 } from './format.js';
 
+/** How a serialized layer is opened. */
 export interface SerializedLayerOptions {
   /** Device number, unique among the layers of one overlay. Default: a new one. */
   dev?: number;
@@ -103,6 +104,7 @@ class Node {
   }
 }
 
+/** A read-only layer over the bytes that `serialize` gave. Directories are read when they are looked into, data where it stands. */
 export class SerializedLayer<M extends Mode = Mode> implements Layer<M> {
   readonly root: LayerNode;
   readonly #source: RandomAccess;

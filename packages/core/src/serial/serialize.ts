@@ -23,6 +23,7 @@ import { compareBytes } from './packing.js';
 const PIECE = 1 << 16;
 const PREFIXES = ['trusted.overlay.', 'user.overlay.'] as const;
 
+/** How far a layer is written. */
 export interface SerializeProgress {
   /** Bytes given so far, and objects begun. */
   bytes: number;
@@ -31,6 +32,7 @@ export interface SerializeProgress {
   path: string;
 }
 
+/** What is told while a layer is written, and what ends that early. */
 export interface SerializeOptions {
   /** Ends it with an `AbortError`, between two pieces. */
   signal?: SignalLike;

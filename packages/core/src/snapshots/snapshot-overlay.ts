@@ -35,6 +35,7 @@ export interface Checkpoint {
   readonly index: number;
 }
 
+/** What an overlay with checkpoints is opened with. */
 export interface SnapshotOptions<M extends Mode = Mode> extends OverlayOptions<M> {
   /**
    * How many of `lower`, from the top, were uppers before a checkpoint, as {@link SnapshotOverlay.sealed} tells them: what lies
@@ -43,6 +44,7 @@ export interface SnapshotOptions<M extends Mode = Mode> extends OverlayOptions<M
   sealed?: number;
 }
 
+/** What a fork does not share with its origin. */
 export interface ForkOptions {
   /** As in {@link OverlayOptions}: one cannot serve two overlays. */
   lazy?: OverlayOptions['lazy'];
@@ -51,6 +53,10 @@ export interface ForkOptions {
 /** How many overlays use a layer, those that were forked from one another: the last one closes it. */
 type Users = Map<Layer, number>;
 
+/**
+ * An overlay whose state can be kept, gone back to and branched from, each in one step, with files open: what
+ * {@link snapshotOverlay} answers with.
+ */
 export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
   readonly #stack: Stack;
   readonly #gate = new Gate();

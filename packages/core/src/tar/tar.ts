@@ -14,6 +14,7 @@ import { BLOCK, type Header, parseHeader } from './header.js';
 import { META_MAX, NO_PAX, parsePax, type Pax, paxTime, wholeNumber } from './pax.js';
 import { oldSparse, paxSparse, type SparseFile, sparseExtents } from './sparse.js';
 
+/** What a tar archive is opened with. */
 export interface TarLayerOptions {
   /** Device number, unique among the layers of one overlay. Default: a new one. */
   dev?: number;

@@ -28,6 +28,7 @@ interface ArrayConstraints {
   size?: 'max';
 }
 
+/** What random layers and operations are made of. */
 export interface ArbitraryOptions {
   /** Names of entries. */
   names: readonly string[];
@@ -43,6 +44,7 @@ export interface ArbitraryOptions {
   links: boolean;
 }
 
+/** Few names, so that operations meet one another; owners, devices and open files, but no second names in layers. */
 export const DEFAULT_OPTIONS: ArbitraryOptions = {
   names: ['a', 'b', 'c', 'd'],
   handles: true,
@@ -147,6 +149,7 @@ export function arbitraryOperations(
   return fc.array(arbitraryOperation(fc, options), { minLength: length.min, maxLength: length.max, size: 'max' });
 }
 
+/** One operation. */
 export function arbitraryOperation(
   fc: FastCheck,
   options: ArbitraryOptions = DEFAULT_OPTIONS,

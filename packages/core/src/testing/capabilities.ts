@@ -1,6 +1,7 @@
 /** What a layer can do, as data: the suites leave out what is declared impossible and say why. */
 import type { Support } from './runner.js';
 
+/** What a kind of layer can hold; where it cannot, the reason, with which its tests are skipped. */
 export interface LayerCapabilities {
   /** Several names for one file. */
   hardLinks: Support;

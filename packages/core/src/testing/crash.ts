@@ -9,6 +9,7 @@ import type { Found, LayerFile, LayerNode } from '../layer.js';
 import type { MemoryLayer } from '../memory.js';
 import { intercept, type LayerCall } from './intercept.js';
 
+/** A memory layer whose power fails where a test says. */
 export interface CrashLayer {
   /** What to give to the overlay. */
   layer: MemoryLayer;

@@ -13,6 +13,7 @@ import { type Mode, type Operation, runAsync, runSync } from '../run.js';
 import { getxattr, listxattr, removexattr, setxattr } from '../xattrs.js';
 import { type Driver, entryText, type FileOperation, slotOf, splitPath, type Stat, type Value } from './operations.js';
 
+/** How an overlay is driven. */
 export interface OverlayDriverOptions {
   /** Whether operations are run by `runSync` or `runAsync`. */
   mode: Mode;
@@ -30,6 +31,7 @@ const HOW = {
 /** Inodes that one operation holds. */
 type Held = Inode[];
 
+/** Performs operations on an overlay, by path. */
 export class OverlayDriver implements Driver {
   readonly overlay: Overlay;
   readonly #options: OverlayDriverOptions;

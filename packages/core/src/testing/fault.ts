@@ -6,6 +6,7 @@ import { type ErrorCode, FsError } from '../errors.js';
 import type { Found, Layer, LayerNode, NamespaceChange } from '../layer.js';
 import { intercept, type LayerCall, whenAnswered } from './intercept.js';
 
+/** A layer one of whose calls fails where a test says. */
 export interface FaultLayer<L extends Layer> {
   /** What to give to the overlay. */
   layer: L;

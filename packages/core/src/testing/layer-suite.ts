@@ -7,6 +7,7 @@ import { found, at, contentOf, namesIn } from './layer-reads.js';
 import { check, equal, fails, itIf, type TestRunner } from './runner.js';
 import { dir, file, symlink, type TreeSpec } from './tree.js';
 
+/** What {@link layerSuite} needs of a kind of layer. */
 export interface LayerHarness {
   /** Names the kind of layer in the tests' titles. */
   name: string;

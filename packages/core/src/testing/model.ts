@@ -58,6 +58,7 @@ function fail(code: ErrorCode): never {
   throw new FsError(code);
 }
 
+/** A file system without layers that answers as an overlay of them has to: the expected side of a comparison. */
 export class Model implements Driver {
   #nextId = 1;
   #root: ModelNode = this.#node(S_IFDIR | 0o755, 0, 0);

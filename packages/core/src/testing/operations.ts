@@ -5,6 +5,7 @@
  */
 import type { RenameFlag } from '../rename.js';
 
+/** One operation on a file system, by path or by an open file's number. */
 export type FileOperation =
   | { kind: 'create'; path: string; mode: number; uid: number; gid: number }
   | { kind: 'mkdir'; path: string; mode: number; uid: number; gid: number }
@@ -51,6 +52,7 @@ export interface Stat {
   rdev?: number;
 }
 
+/** What an operation answers. */
 export type Value = string | number | Stat | string[] | undefined;
 
 /** A file system under test. Throws errors that carry a `code`. */
@@ -58,6 +60,7 @@ export interface Driver {
   perform(operation: FileOperation): Value | PromiseLike<Value>;
 }
 
+/** What an operation came to: its answer, or the code of its error. */
 export type Result = { ok: Value } | { error: string };
 
 /** Performs an operation. Only errors with a POSIX code are results; anything else is thrown on. */

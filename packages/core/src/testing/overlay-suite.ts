@@ -17,6 +17,9 @@ import { itIf } from './runner.js';
 
 export type { OverlayHarness };
 
+/**
+ * Defines the tests that an overlay over a kind of writable layer has to pass, with the runner that the harness brings.
+ */
 export function overlaySuite(harness: OverlayHarness): void {
   const { runner } = harness;
   const suite: Suite = {

@@ -24,6 +24,7 @@ export function equal(actual: unknown, expected: unknown, what = 'value'): void 
   if (got !== wanted) throw new Error(`${what}\n  is       ${got}\n  should be ${wanted}`);
 }
 
+/** Throws unless `condition` holds. */
 export function check(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Error(what);
 }

@@ -24,6 +24,7 @@ export type OpaqueForm = 'y' | 'x' | '.wh..wh..opq' | 'fuse-overlayfs';
 /** How a whiteout is spelt. */
 export type WhiteoutForm = 'device' | 'xattr' | 'name';
 
+/** An object of a tree to be made. */
 export type ObjectSpec =
   /** With `metacopy` the content is below and only its length is here; `redirect` then says where. */
   | ({ type: 'file'; content: string; metacopy?: number; redirect?: string } & Dress)
@@ -36,10 +37,12 @@ export type ObjectSpec =
 /** The entries of a directory. */
 export type TreeSpec = { [name: string]: ObjectSpec };
 
+/** A file of a tree to be made. */
 export function file(content: string, options: Dress & { metacopy?: number; redirect?: string } = {}): ObjectSpec {
   return { type: 'file', content, ...options };
 }
 
+/** A directory of a tree to be made. */
 export function dir(
   entries: TreeSpec = {},
   options: Dress & { opaque?: OpaqueForm; redirect?: string } = {},
@@ -47,10 +50,12 @@ export function dir(
   return { type: 'directory', entries, ...options };
 }
 
+/** A symbolic link of a tree to be made. */
 export function symlink(target: string): ObjectSpec {
   return { type: 'symlink', target };
 }
 
+/** A whiteout of a tree to be made. */
 export function whiteout(form: WhiteoutForm = 'device'): ObjectSpec {
   return { type: 'whiteout', form };
 }

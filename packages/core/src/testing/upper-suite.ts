@@ -6,6 +6,7 @@ import type { LayerCapabilities } from './capabilities.js';
 import { found, at, contentOf, namesIn } from './layer-reads.js';
 import { check, equal, fails, itIf, type TestRunner } from './runner.js';
 
+/** What {@link upperSuite} needs of a kind of writable layer. */
 export interface UpperHarness {
   name: string;
   runner: TestRunner;

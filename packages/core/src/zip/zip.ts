@@ -12,6 +12,7 @@ import { type Answer, type Mode, type Operation, runEither } from '../run.js';
 import { DEFLATED, InflatedCache, STORED, type ZipArchive, zipContent } from './content.js';
 import { type Directory, findDirectory, readEntry, type ZipEntry } from './directory.js';
 
+/** What a zip archive is opened with. */
 export interface ZipLayerOptions {
   /** Device number, unique among the layers of one overlay. Default: a new one. */
   dev?: number;

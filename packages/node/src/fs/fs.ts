@@ -27,6 +27,7 @@ export type NodeFs = Omit<typeof host, Missing>;
 /** The same without the synchronous functions, which asynchronous layers cannot answer. */
 export type AsyncNodeFs = { [K in keyof NodeFs as K extends `${string}Sync` ? never : K]: NodeFs[K] };
 
+/** Who calls, and where relative paths begin. Default: as the process. */
 export type NodeFsOptions = Pick<FaceOptions, 'cwd' | 'umask' | 'uid' | 'gid'>;
 
 /**

@@ -4,6 +4,7 @@
  */
 import { Opcode } from './protocol.js';
 
+/** How often the kernel has made one kind of request. */
 export interface RequestCount {
   /** As in the FUSE protocol, in lower case: "lookup". */
   request: string;

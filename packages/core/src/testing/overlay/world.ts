@@ -12,6 +12,7 @@ import { apply, canonical, snapshot, type FileOperation } from '../operations.js
 import { equal, type Support, type TestRunner } from '../runner.js';
 import { populate, type TreeSpec } from '../tree.js';
 
+/** What {@link overlaySuite} needs of a kind of writable layer. */
 export interface OverlayHarness {
   name: string;
   runner: TestRunner;
