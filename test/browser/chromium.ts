@@ -16,6 +16,9 @@ const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 /** Whether there is a Chromium to start. */
 export const hasChromium: boolean = existsSync(executablePath);
 
+/** Starts it, to be closed by the caller. */
+export const launchChromium = (): Promise<Browser> => chromium.launch({ executablePath, args: ['--no-sandbox'] });
+
 export interface BrowserPage extends AsyncDisposable {
   page: Page;
   /** The module, to pass to `page.evaluate`: a function sent there sees nothing else of ours. */
@@ -34,7 +37,7 @@ export async function openPage(files: Record<string, string> = {}): Promise<Brow
     await new Promise((resolve) => server.close(resolve));
   };
   try {
-    browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+    browser = await launchChromium();
     const page = await browser.newPage();
     const errors: string[] = [];
     page.on('pageerror', (error) => errors.push(String(error)));
