@@ -135,6 +135,7 @@ function redirectOf(inode: Inode, scope: 'name' | 'path'): string {
 /** Brings into the upper what the move needs there. Nothing changes in view. */
 export function* prepareMove(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<void> {
   yield* copyUpToMove(stack, inode);
+  if (inode.dentry === undefined) return; // removed meanwhile, as the commit sees
   if (movePlan(stack, inode, from, to).kind === 'copy') yield* (stack.options.deepCopyUp as DeepCopyUp)(stack, inode);
 }
 
