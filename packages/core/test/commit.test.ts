@@ -12,6 +12,7 @@ import {
   type UpperLayer,
 } from '@ovl/core';
 import { commit, diff, explain, type Explanation } from '@ovl/core/changes';
+import { extents, sparseMemoryLayer } from '@ovl/core/extents';
 import { createFs } from '@ovl/core/fs';
 import {
   apply,
@@ -76,6 +77,20 @@ describe('a committed upper', () => {
       await fc.assert(property, parameters(60));
     });
   }
+
+  it('has the bytes that a file has of its own beside those below', () => {
+    const lower = memoryLayer({ from: { f: 'x'.repeat(10) } });
+    const options = { lower: [lower], metacopy: extents({ chunk: 2 }) };
+    const merged = overlay({ ...options, upper: sparseMemoryLayer() });
+    const descriptor = createFs(merged).openSync('/f', 'r+');
+    createFs(merged).writeSync(descriptor, 'y', 4);
+    createFs(merged).closeSync(descriptor);
+    const sealed = runSync(commit(merged));
+    const { node } = sealed.lookup(sealed.root, 'f') as { node: object };
+    expect(sealed.getxattr(node, 'trusted.overlay.metacopy')?.[0]).toBe(0x65);
+    const above = overlay({ ...options, lower: [sealed, lower] });
+    expect(createFs(above).readFileSync('/f', 'utf8')).toBe('xxxxyxxxxx');
+  });
 
   it('comes from layers that answer later, too', async () => {
     const { lower, upper, merged } = await changed(

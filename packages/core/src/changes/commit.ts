@@ -5,7 +5,7 @@
 import { type Attributes, isDirectory, isRegular, isSymlink, S_IFMT } from '../attributes.js';
 import { copySegments, stagingMode } from '../copy-up.js';
 import { FsError } from '../errors.js';
-import type { XattrPrefix } from '../format.js';
+import { leavesAllBelow, type XattrPrefix } from '../format.js';
 import type { Layer, LayerNode, NewObject, UpperLayer } from '../layer.js';
 import { MemoryLayer } from '../memory.js';
 import type { Overlay } from '../overlay.js';
@@ -93,7 +93,8 @@ class Copy {
   }
 
   *#data(from: LayerNode, to: LayerNode, size: number): Operation<void> {
-    const isBelow = (yield* wait(this.#from.getxattr(from, `${this.#prefix}metacopy`))) !== undefined;
+    const mark = yield* wait(this.#from.getxattr(from, `${this.#prefix}metacopy`));
+    const isBelow = mark !== undefined && leavesAllBelow(mark);
     if (size > 0 && !isBelow) yield* this.#bytes(from, to, size);
     yield* wait(this.#to.setattr(to, { size })); // a hole at the end, or all of it
   }
