@@ -273,12 +273,23 @@ describe('ps and diff', () => {
       'shown    upper/file  (file, 11 B)',
       'hidden   lower/file  (file, 6 B, covered by upper/file)',
       '6 B shadowed',
+      'copied from lower/file  (changed: content, mtime)',
     ];
     const inner =
       /^hidden +lower\/dir\/inner +\(file, .*, under the whiteout upper\/dir\)\nnothing is shown at \/dir\/inner\n/;
     const local = (text: string): string => text.replaceAll(`${root}/`, '');
     expect(local((await run('explain', 'merged/file')).stdout)).toBe(`${file.join('\n')}\n`);
     expect(local((await run('explain', 'merged/dir/inner')).stdout)).toMatch(inner);
+    await shell('mv merged/file merged/moved; touch merged/new');
+    expect(local((await run('explain', 'merged/moved')).stdout)).toMatch(
+      /\ncopied from lower\/file  \(changed: content, mtime\)\n$/,
+    );
+    expect(local((await run('explain', 'merged/new')).stdout)).toMatch(/\ncreated here\n$/);
+    const { provenance } = JSON.parse((await run('explain', 'merged/moved', '--json')).stdout) as {
+      provenance: unknown;
+    };
+    expect(provenance).toMatchObject({ kind: 'copied', from: [{ layer: 1, path: '/file' }], changed: 'content' });
+    await shell('mv merged/moved merged/file');
     const { layers: views, shown } = JSON.parse((await run('explain', 'merged/dir', '--json')).stdout) as {
       layers: { role: string; status: string }[];
       shown?: number;

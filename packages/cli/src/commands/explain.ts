@@ -1,7 +1,7 @@
 /** `ovl explain`: which layer a path comes from, and what hides the rest. */
 import { join } from 'node:path';
-import { runSync, S_IFREG } from '@ovl/core';
-import { explain, type Explanation, type LayerView } from '@ovl/core/changes';
+import { runSync, S_IFDIR, S_IFREG } from '@ovl/core';
+import { explain, type Explanation, type LayerView, type Provenance, provenance } from '@ovl/core/changes';
 import { settleMount } from '@ovl/node';
 import type { Arguments, Command } from '../command.js';
 import { UsageError } from '../exit.js';
@@ -15,7 +15,8 @@ export const explainCommand: Command = {
   description:
     'Lists what each layer has at PATH, topmost first: what is shown, merged into it, or hidden, and by what. PATH lies in a\n' +
     'mount, or with -o in the view that the layers give. Nothing has to be there: a whiteout, or where a renamed object is\n' +
-    'now, is told just as well. The layers are read directly.',
+    'now, is told just as well, and of a copy what it was copied from: where no name tells, the layers below are read through\n' +
+    'for it. The layers are read directly.',
   options: [
     { name: 'options', short: 'o', value: 'OPTIONS', help: 'layers, as given to `ovl mount`' },
     { name: 'json', help: 'print an object' },
@@ -33,10 +34,17 @@ export const explainCommand: Command = {
     if (layers.mountpoint !== undefined) await settleMount(layers.mountpoint);
     const options = (older: Parameters<Parameters<typeof reading>[1]>[1]): { older?: typeof older } =>
       layers.upper === undefined ? {} : { older };
-    const found = reading(layers, (merged, older) => runSync(explain(merged, inside, options(older))));
+    const uppers = layers.upper === undefined ? 0 : 1;
+    const { found, origin } = reading(layers, (merged, older) => {
+      const found = runSync(explain(merged, inside, options(older)));
+      const isThere = found.shown !== undefined;
+      // Contents of one length that were last modified at one time count as the same: they may be large.
+      const origin = isThere ? runSync(provenance(merged, inside, { uppers, content: 'times' })) : undefined;
+      return { found, origin };
+    });
     const directories = [...(layers.upper === undefined ? [] : [layers.upper]), ...layers.lower];
-    if (args.has('json')) printJson(toJson(found, directories, layers.upper !== undefined));
-    else for (const line of toLines(found, directories)) printLine(line);
+    if (args.has('json')) printJson(toJson(found, directories, uppers > 0, origin));
+    else for (const line of [...toLines(found, directories), ...originLines(origin, directories)]) printLine(line);
     return 0;
   },
 };
@@ -70,6 +78,19 @@ function toLines(
   return lines;
 }
 
+function originLines(origin: Provenance | undefined, directories: readonly string[]): string[] {
+  if (origin === undefined || origin.path === '/' || origin.kind === 'lower') return [];
+  if (origin.kind === 'created') return ['created here'];
+  if (origin.kind === 'unknown') return ['copied from what no layer has now, or without a record of it'];
+  const { from, changed, differs, data, endsUnknown, type } = origin;
+  if (type === S_IFDIR && changed === 'nothing' && from[0]?.path === origin.path) return []; // listed as merged
+  const notes = [changed === 'nothing' ? 'unchanged' : `changed: ${differs.join(', ')}`];
+  if (data !== undefined && data.below > 0) notes.push(`${formatSize(data.below)} still read from there`);
+  const places = from.map(({ layer, path }) => printable(join(directories[layer] as string, path)));
+  const lines = [`copied from ${places.join(', from ')}  ${paint('dim', `(${notes.join('; ')})`)}`];
+  return endsUnknown ? [...lines, 'and that from what no layer has now'] : lines;
+}
+
 const CAUSES = { whiteout: 'under the whiteout', opaque: 'below the opaque directory', covered: 'covered by' } as const;
 
 function notesOf(
@@ -88,9 +109,15 @@ function notesOf(
   return notes;
 }
 
-function toJson({ layers, ...rest }: Explanation, directories: readonly string[], hasUpper: boolean): object {
+function toJson(
+  { layers, ...rest }: Explanation,
+  directories: readonly string[],
+  hasUpper: boolean,
+  origin: Provenance | undefined,
+): object {
   return {
     ...rest,
+    ...(origin === undefined ? {} : { provenance: provenanceToJson(origin, directories) }),
     layers: layers.map(({ type, ...view }) => ({
       ...view,
       role: hasUpper && view.layer === 0 ? 'upper' : 'lower',
@@ -98,4 +125,11 @@ function toJson({ layers, ...rest }: Explanation, directories: readonly string[]
       ...(type === undefined ? {} : { type: nameOfType(type) }),
     })),
   };
+}
+
+function provenanceToJson(
+  { path: _path, type: _type, shown, from, ...rest }: Provenance,
+  directories: readonly string[],
+): object {
+  return { ...rest, from: from.map((place) => ({ ...place, directory: directories[place.layer] })), ino: shown.ino };
 }

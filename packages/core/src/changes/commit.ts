@@ -13,8 +13,10 @@ import { type Mode, type Operation, wait } from '../run.js';
 import { timesOf } from './staging.js';
 import { State } from './state.js';
 
-/** What an upper knows of itself and of where its objects came from: true of that upper only. */
-const OWN: readonly string[] = ['origin', 'impure', 'nlink', 'uuid', 'upper'];
+/** What is true of that upper only. Where its objects came from stays true. */
+const OWN: readonly string[] = ['nlink', 'uuid', 'upper'];
+/** Of the root it says which layers the upper belongs to. */
+const OWN_OF_ROOT: readonly string[] = [...OWN, 'origin'];
 
 /**
  * Copies the upper of `merged` into `into`, which has to be empty (default: a new memory layer), and returns it as a layer to
@@ -81,9 +83,10 @@ class Copy {
 
   /** Attributes after data, which clears some; times last, and those of a directory after its entries. */
   *dress(from: LayerNode, to: LayerNode, attributes: Attributes): Operation<void> {
+    const own = from === this.#from.root ? OWN_OF_ROOT : OWN;
     const names = yield* wait(this.#from.listxattr(from));
     for (const name of names) {
-      if (OWN.some((own) => name === this.#prefix + own)) continue;
+      if (own.some((mark) => name === this.#prefix + mark)) continue;
       const value = yield* wait(this.#from.getxattr(from, name));
       if (value !== undefined) yield* wait(this.#to.setxattr(to, name, value));
     }

@@ -92,7 +92,11 @@ export function* explain<M extends Mode>(
 }
 
 /** Follows a path from the root in all layers from `first` on. */
-function* descend(stack: Stack, names: readonly string[], first: number): Operation<Pick<Step, 'next' | 'views'>> {
+export function* descend(
+  stack: Stack,
+  names: readonly string[],
+  first: number,
+): Operation<Pick<Step, 'next' | 'views'>> {
   let step: Pick<Step, 'next' | 'views'> = yield* roots(stack, first);
   for (const name of names) {
     const next = new Step(stack, step.next, name, first);

@@ -20,5 +20,6 @@ export type { Conflict, ConflictReason } from './conflicts.js';
 export { changes, diff, type DiffOptions } from './diff.js';
 export { type Cause, explain, type ExplainOptions, type Explanation, type LayerView } from './explain.js';
 export type { Plan } from './plan.js';
+export { type Place, type Provenance, provenance, type ProvenanceOptions, provenances } from './provenance.js';
 export type { Dress, Step } from './steps.js';
 export { collect, iterateAsync, iterateSync, type Stream } from '../stream.js';

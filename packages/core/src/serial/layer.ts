@@ -31,6 +31,7 @@ import {
 } from './format.js';
 
 /** How a serialized layer is opened. */
+/** How a serialised layer is opened. */
 export interface SerializedLayerOptions {
   /** Device number, unique among the layers of one overlay. Default: a new one. */
   dev?: number;
@@ -105,6 +106,7 @@ class Node {
 }
 
 /** A read-only layer over the bytes that `serialize` gave. Directories are read when they are looked into, data where it stands. */
+/** The layer; made by {@link serializedLayer}. */
 export class SerializedLayer<M extends Mode = Mode> implements Layer<M> {
   readonly root: LayerNode;
   readonly #source: RandomAccess;

@@ -24,6 +24,7 @@ const PIECE = 1 << 16;
 const PREFIXES = ['trusted.overlay.', 'user.overlay.'] as const;
 
 /** How far a layer is written. */
+/** How far it is. */
 export interface SerializeProgress {
   /** Bytes given so far, and objects begun. */
   bytes: number;
@@ -33,6 +34,7 @@ export interface SerializeProgress {
 }
 
 /** What is told while a layer is written, and what ends that early. */
+/** What may end it, and who is told of it. */
 export interface SerializeOptions {
   /** Ends it with an `AbortError`, between two pieces. */
   signal?: SignalLike;
