@@ -39,7 +39,7 @@ function* create(stack: Stack, dir: Inode, name: string, object: Creation): Oper
   const over = whiteoutAt(dir, name);
   const isDir = isDirectory(object.mode);
   // Opaque even where nothing is below yet: a directory made here must not merge with one that comes up there later.
-  const opaque = isDir && dir.lower.length > 0;
+  const opaque = isDir && (over === 'whiteout' || dir.lower.length > 0);
 
   let found: { node: LayerNode; attributes: Entry['attributes'] };
   if (over === 'whiteout' || opaque || acls.length > 0) {
