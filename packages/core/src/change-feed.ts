@@ -3,13 +3,16 @@ import type { Dentry, Inode, Stack } from './inode.js';
 import type { Operation } from './run.js';
 
 /** One change, as those who subscribed are told of it once it is made. */
-export interface OverlayChange {
-  /** As `fs.watch` has it: "rename" where a name came, went or now stands for something else, "change" for content and attributes. */
-  type: 'rename' | 'change';
-  /** The directory of the name. */
-  dir: Inode;
-  name: string;
-}
+export type OverlayChange =
+  | {
+      /** As `fs.watch` has it: "rename" where a name came, went or now stands for something else, "change" for content and attributes. */
+      type: 'rename' | 'change';
+      /** The directory of the name. */
+      dir: Inode;
+      name: string;
+    }
+  /** Other layers (see `@ovl/core/snapshots`): anything below the root may have come, gone or changed. */
+  | { type: 'layers'; dir: Inode; name?: undefined };
 
 /** Is told of each change; what it throws is thrown to whoever made the change. */
 export type ChangeListener = (change: OverlayChange) => void;
@@ -18,7 +21,7 @@ export type ChangeListener = (change: OverlayChange) => void;
 export function told<T>(
   { listeners }: Stack,
   operation: Operation<T>,
-  type: OverlayChange['type'],
+  type: 'rename' | 'change',
   ...names: (Dentry | undefined)[]
 ): Operation<T> {
   return listeners.size === 0 ? operation : tell(operation, listeners, type, names);
@@ -27,7 +30,7 @@ export function told<T>(
 function* tell<T>(
   operation: Operation<T>,
   listeners: Iterable<ChangeListener>,
-  type: OverlayChange['type'],
+  type: 'rename' | 'change',
   names: readonly (Dentry | undefined)[],
 ): Operation<T> {
   const answer = yield* operation;

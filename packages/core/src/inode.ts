@@ -207,13 +207,13 @@ export class Stack {
   /** What the overlay was opened with. */
   declare readonly options: OverlayOptions;
   /** The upper, if any, then the lowers, topmost first, then those for data only. */
-  declare layers: readonly Layer[];
+  declare layers: Layer[];
   /**
    * Index of the first of them, and of the upper. It falls when a layer comes in on top, so that the others keep theirs:
    * all that is known of what lies in them goes on to be true.
    */
   first = 0;
-  declare readonly firstData: number;
+  declare firstData: number;
   declare upper: UpperLayer | undefined;
   declare firstLower: number;
   stretch: Stretch = { index: 0 };

@@ -3,7 +3,7 @@
  * faces) talk to. It decides nothing. Every method is an operation to be run by `runSync` or `runAsync`.
  */
 import type { AttributeChange, Attributes, FileSystemStatistics } from './attributes.js';
-import { type ChangeListener, type OverlayChange, told } from './change-feed.js';
+import { type ChangeListener, told } from './change-feed.js';
 import { createObject, linkObject, type Creation } from './create.js';
 import { fsync, openFile, type OpenFlags, type OpenHandle, read, release, write } from './file.js';
 import { type Dentry, type Inode, Stack } from './inode.js';
@@ -57,7 +57,7 @@ export class Overlay<M extends Mode = Mode> {
   }
 
   /** The same operation, told to those who subscribed. */
-  #told<T>(operation: Operation<T>, type: OverlayChange['type'], ...names: (Dentry | undefined)[]): Operation<T> {
+  #told<T>(operation: Operation<T>, type: 'rename' | 'change', ...names: (Dentry | undefined)[]): Operation<T> {
     return told(this.#stack, operation, type, ...names);
   }
 

@@ -2,6 +2,7 @@
 import { FsError } from './errors.js';
 import { unknownXattr } from './format.js';
 import type { Inode, Real, Stack } from './inode.js';
+import type { Layer } from './layer.js';
 import { readMarks } from './lookup.js';
 import { maybe, type Operation, wait } from './run.js';
 
@@ -9,17 +10,13 @@ import { maybe, type Operation, wait } from './run.js';
 export function* openRoot(stack: Stack): Operation<Inode> {
   for (let index = 0; index < stack.layers.length; index++) {
     const layer = stack.layer(index);
+    const dev = yield* admit(stack, layer);
     // File systems are numbered in the order of the layers, so that inode numbers are the same at the next mount.
-    const { dev } = yield* wait(layer.getattr(layer.root));
     stack.presentIno(dev, 0);
     const isMerged = index >= stack.firstLower && index < stack.firstData;
     if (isMerged && !stack.origins.some((origin) => origin.dev === dev)) {
       stack.origins.push({ layer: index, dev });
     }
-    const names = yield* wait(layer.listxattr(layer.root));
-    if (names.length === 0) continue;
-    const unknown = unknownXattr(names, stack.prefix);
-    if (unknown !== undefined) throw new FsError('EOPNOTSUPP', { syscall: 'overlay', path: unknown });
   }
   const attributes = yield* wait(stack.top.getattr(stack.top.root));
   const lower: Real[] = [];
@@ -33,4 +30,11 @@ export function* openRoot(stack: Stack): Operation<Inode> {
   stack.root = root;
   stack.index = yield* maybe(stack.options.index?.(stack));
   return root;
+}
+
+/** Refuses a layer with a feature that is not understood. Returns its device number. */
+export function* admit(stack: Stack, layer: Layer): Operation<number> {
+  const unknown = unknownXattr(yield* wait(layer.listxattr(layer.root)), stack.prefix);
+  if (unknown !== undefined) throw new FsError('EOPNOTSUPP', { syscall: 'overlay', path: unknown });
+  return (yield* wait(layer.getattr(layer.root))).dev;
 }

@@ -262,6 +262,27 @@ describe('open files', () => {
     expect(find(find(overlay.root, 'd'), 'f').ino).toBe(ino);
   });
 
+  it('that are held by inode are found again after several rollbacks, whatever was looked at between', () => {
+    const { overlay } = scene([{ d: dir({ f: file('x') }), g: file('y') }]);
+    const find = (from: typeof overlay.root, name: string) => runSync(overlay.lookup(from, name))?.inode as typeof from;
+    const d = find(overlay.root, 'd');
+    overlay.retain(d);
+    const f = find(d, 'f');
+    overlay.retain(f);
+    overlay.forget(d); // which only f keeps in memory
+    runSync(overlay.rollback(memoryLayer()));
+    const again = find(overlay.root, 'd');
+    overlay.retain(again);
+    overlay.forget(again);
+    expect(find(find(overlay.root, 'd'), 'f')).toBe(f);
+    runSync(overlay.rollback(memoryLayer()));
+    find(overlay.root, 'g');
+    runSync(overlay.rollback(memoryLayer()));
+    expect(find(find(overlay.root, 'd'), 'f')).toBe(f);
+    overlay.forget(f);
+    expect(overlay.inodeCount).toBe(1);
+  });
+
   it('names of a hard-linked file are files of their own once one is written, as below any layer', async () => {
     const { overlay, driver } = scene([{}]);
     await all(driver, create('/a'), append('/a', '1'), { kind: 'link', from: '/a', to: '/b' });

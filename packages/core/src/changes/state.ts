@@ -11,6 +11,7 @@ import { list, resolveOrigin } from '../lookup.js';
 import type { Listed } from '../merge.js';
 import { type Entry, Overlay } from '../overlay.js';
 import { maybe, type Operation, wait } from '../run.js';
+import { isOneObject } from '../same-object.js';
 import { GONE } from '../snapshots/layers-gone.js';
 import { getxattr, listxattr } from '../xattrs.js';
 
@@ -137,7 +138,7 @@ export class Pair {
     const { newer, older } = this;
     if (older === undefined || !this.isBelow(newer, now) || !this.isBelow(older, old)) return false;
     const [a, b] = [newer.stack.real(now), older.stack.real(old)];
-    return a.layer === b.layer && (yield* sameNode(a, b));
+    return a.layer === b.layer && (yield* isOneObject(a.layer, a.node, b.node));
   }
 
   /** The object of the common layers that one shows, or merges, if any. */
@@ -171,7 +172,7 @@ export class Pair {
       const [one, other] = [a[i] as Real, b[i] as Real];
       const layer = newer.stack.layer(one.layer);
       if (layer !== older.stack.layer(other.layer)) return false;
-      if (!(yield* sameNode({ layer, node: one.node }, { layer, node: other.node }))) return false;
+      if (!(yield* isOneObject(layer, one.node, other.node))) return false;
     }
     return true;
   }
@@ -199,9 +200,9 @@ export class Pair {
   }
 }
 
-/** The lower layers that are looked into, topmost first. In a stack with checkpoints the places of dropped ones are kept. */
-function lowerLayers({ layers, first, firstLower, firstData }: Stack): Layer[] {
-  return layers.slice(firstLower - first, firstData - first).filter((layer) => layer !== GONE);
+/** The lower layers that are looked into, topmost first. Where layers came and went, others have places, too. */
+function lowerLayers(stack: Stack): Layer[] {
+  return stack.root.lower.map(({ layer }) => stack.layer(layer));
 }
 
 /** The same layers, numbered from 0 as they lie: in a stack with checkpoints they are not. For reading only. */
@@ -233,9 +234,4 @@ function findShared(a: Stack, b: Stack): { newer: number; older: number } {
 
 function key({ dev, ino }: Pick<Attributes, 'dev' | 'ino'>): string {
   return `${dev}:${ino}`;
-}
-
-/** A layer may have several nodes for one object. */
-function* sameNode(a: Pick<ReturnType<Stack['real']>, 'layer' | 'node'>, b: typeof a): Operation<boolean> {
-  return a.node === b.node || key(yield* wait(a.layer.getattr(a.node))) === key(yield* wait(b.layer.getattr(b.node)));
 }

@@ -1,5 +1,4 @@
 /** Watching: the overlay's change feed, seen from a path. What changes in the layers from outside is not told. */
-import type { OverlayChange } from '../change-feed.js';
 import type { Inode } from '../inode.js';
 import type { Operation } from '../run.js';
 import {
@@ -30,9 +29,9 @@ export interface WatchOptions {
 
 /** What happened to a name. */
 export interface WatchEvent {
-  eventType: OverlayChange['type'];
-  /** From the watched directory on; of a watched file its own name. */
-  filename: string | Uint8Array;
+  eventType: 'rename' | 'change';
+  /** From the watched directory on; of a watched file its own name. Null where the layers changed: then any name may have. */
+  filename: string | Uint8Array | null;
 }
 
 /** Tells `listener` of what happens to a file or in a directory. Answers what ends that. Throws ENOENT. */
@@ -51,6 +50,7 @@ export function* watchPath(
   const { overlay } = fs;
   for (const kept of [own.dir, inode]) overlay.retain(kept); // as long as they stay the same objects, names are theirs
   const unsubscribe = overlay.subscribe(({ type, dir, name }) => {
+    if (name === undefined) return listener({ eventType: 'rename', filename: null });
     let filename: string | undefined;
     if (dir === own.dir && name === own.name) filename = name;
     else if (inode.isDirectory)

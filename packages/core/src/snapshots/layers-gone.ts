@@ -3,7 +3,7 @@ import { FsError } from '../errors.js';
 import type { Layer } from '../layer.js';
 
 function stale(): never {
-  throw new FsError('ESTALE', { syscall: 'rollback' });
+  throw new FsError('ESTALE');
 }
 
 export const GONE: Layer<'sync'> = {

@@ -8,13 +8,11 @@
  * who needs no checkpoints does not carry this.
  */
 import type { AttributeChange, Attributes, FileSystemStatistics } from '../attributes.js';
-import { copyUp, dataOf, restoreAttributes } from '../copy-up.js';
 import type { Creation } from '../create.js';
 import { FsError, isFsError } from '../errors.js';
 import type { OpenFlags, OpenHandle } from '../file.js';
-import { isPrivateXattr } from '../format.js';
 import { type Dentry, Inode, Stack } from '../inode.js';
-import type { Layer, LayerNode, UpperFile, UpperLayer } from '../layer.js';
+import type { Layer, UpperFile, UpperLayer } from '../layer.js';
 import { Mutex } from '../lock.js';
 import type { DirectoryEntry } from '../merge.js';
 import type { OverlayOptions } from '../options.js';
@@ -22,10 +20,15 @@ import { type Entry, Overlay } from '../overlay.js';
 import type { RenameFlag } from '../rename.js';
 import { maybe, type Mode, type Operation, runAsync, wait } from '../run.js';
 import { openRoot } from '../super.js';
+import { dress } from './fresh-upper.js';
 import { Gate } from './gate.js';
+import { LayerUsers } from './layer-users.js';
 import { GONE } from './layers-gone.js';
+import type { LowerPlaces } from './lower-places.js';
+import type { NeededLayers } from './needed-layers.js';
 import { SealedLayer } from './sealed-layer.js';
 import { dropAbove, putOnTop } from './stretches.js';
+import { reopen } from './reopen.js';
 import { Survivors } from './survivors.js';
 
 /** A state to go back to or to branch from: that of the layer `layer` and all below it. */
@@ -50,8 +53,17 @@ export interface ForkOptions {
   lazy?: OverlayOptions['lazy'];
 }
 
-/** How many overlays use a layer, those that were forked from one another: the last one closes it. */
-type Users = Map<Layer, number>;
+/** What changes of the stack work on, those in live-stack.ts too. */
+export interface Insides {
+  readonly stack: Stack;
+  /** Index of the first lower layer that never was an upper: those above, but the upper, were. */
+  readonly base: number;
+  readonly users: LayerUsers;
+  /** Files that are open. */
+  readonly open: Set<OpenHandle>;
+  /** Once a lower layer came or went. */
+  live?: { readonly places: LowerPlaces; readonly needed: NeededLayers };
+}
 
 /**
  * An overlay whose state can be kept, gone back to and branched from, each in one step, with files open: what
@@ -63,20 +75,22 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
   /** An open file is moved once. */
   readonly #reopening = new Mutex();
   readonly #survivors: Survivors;
-  readonly #users: Users;
+  readonly #users: LayerUsers;
+  readonly #insides: Insides;
   /** Former uppers that hold what nobody has made durable yet. */
   readonly #unsynced = new Set<UpperLayer>();
-
-  /** Index of the first lower layer that never was an upper. */
+  /** See {@link Insides.base}. */
   readonly #base: number;
 
-  protected constructor(stack: Stack, root: Inode, base: number, users: Users) {
+  protected constructor(stack: Stack, root: Inode, base: number, users: LayerUsers) {
     super(stack, root);
     this.#stack = stack;
     this.#base = base;
     this.#survivors = new Survivors(stack);
     this.#users = users;
-    for (const layer of stack.layers.flatMap(own)) users.set(layer, (users.get(layer) ?? 0) + 1);
+    this.#insides = { stack, base, users, open: new Set() };
+    for (const layer of this.layers) users.enter(layer);
+    users.write(this.upper);
   }
 
   /**
@@ -85,7 +99,7 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
    */
   static override *open<M extends Mode>(
     options: SnapshotOptions<M>,
-    users: Users = new Map(),
+    users: LayerUsers = new LayerUsers(),
   ): Operation<SnapshotOverlay<M>> {
     for (const key of ['index', 'revalidation'] as const) {
       if (options[key] !== undefined) throw new FsError('EOPNOTSUPP', { syscall: 'checkpoint', path: key });
@@ -116,8 +130,23 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
 
   /** Former uppers, the latest first; these layers are still in use. To be opened again, they stand first in `lower`. */
   get sealed(): Layer[] {
-    const { layers, first, firstLower } = this.#stack;
-    return layers.slice(firstLower - first, this.#base - first).flatMap(own);
+    return this.#lowerLayers((index) => index < this.#base);
+  }
+
+  /** The layers below all that were ever written, topmost first: `lower` as it was passed, but for what live-stack.ts changes. */
+  get lower(): Layer[] {
+    return this.#lowerLayers((index) => index >= this.#base);
+  }
+
+  #lowerLayers(wanted: (index: number) => boolean): Layer[] {
+    const stack = this.#stack;
+    return stack.root.lower.flatMap(({ layer }) => (wanted(layer) ? own(stack.layer(layer)) : []));
+  }
+
+  /** All layers in use, topmost first, as they were passed in: also those for data only. */
+  get layers(): Layer[] {
+    const { layers, first, firstData } = this.#stack;
+    return [this.upper, ...this.sealed, ...this.lower, ...layers.slice(firstData - first)];
   }
 
   /**
@@ -133,11 +162,32 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
   /**
    * Goes back to a checkpoint (default: the last; without any, to the lower layers alone) and on from there in `upper`, as for
    * {@link checkpoint}. Returns the layers dropped, topmost first, that no fork uses: they are the caller's again, to be
-   * closed. Who has a file open that is still there goes on with it as it was; what is gone answers ESTALE. Nobody
-   * who subscribed is told: all names are to be looked up again. Throws EINVAL for a checkpoint that is gone itself.
+   * closed. Lower layers that were pushed or popped since stay as they are. Who has a file open that is still there goes on
+   * with it as it was; what is gone answers ESTALE. Who subscribed is told once: all names are to be looked up again. Throws
+   * EINVAL for a checkpoint that is gone itself.
    */
   rollback(upper: UpperLayer<M>, to?: Checkpoint): Operation<Layer[]> {
-    return this.#gate.alone(this.#restore(upper, to));
+    return this.#tellOf(this.#restore(upper, to));
+  }
+
+  /** Carries out another change of the stack: `push` or `pop`, which are not bundled unless somebody names them. */
+  restack<T>(change: (insides: Insides) => Operation<T>): Operation<T> {
+    return this.#tellOf(this.#restack(change));
+  }
+
+  /** Listeners may look at once: the change is over. */
+  *#tellOf<T>(change: Operation<T>): Operation<T> {
+    const answer = yield* this.#gate.alone(change);
+    for (const listener of this.#stack.listeners) listener({ type: 'layers', dir: this.root });
+    return answer;
+  }
+
+  *#restack<T>(change: (insides: Insides) => Operation<T>): Operation<T> {
+    const stack = this.#stack;
+    yield* maybe(stack.options.lazy?.settleIn(stack, stack.root));
+    const answer = yield* change(this.#insides);
+    this.#survivors.detach('lower layers');
+    return answer;
   }
 
   /**
@@ -145,14 +195,12 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
    * layers below, and the last to be closed closes them.
    */
   *fork(from: Checkpoint, upper: UpperLayer<M>, { lazy }: ForkOptions = {}): Operation<SnapshotOverlay<M>> {
-    const { options, layers, first, firstData } = this.#stack;
-    const base = this.#base;
     this.#check(from);
-    const sealed = layers.slice(from.index - first, base - first).flatMap(own);
-    const below = layers.slice(base - first, firstData - first);
-    const { lazy: _ours, ...rest } = options;
-    const forked = { ...rest, ...(lazy && { lazy }), upper, lower: [...sealed, ...below], sealed: sealed.length };
-    yield* this.#dress(upper, from.layer, from.layer.root);
+    const sealed = this.#lowerLayers((index) => index >= from.index && index < this.#base);
+    const { lazy: _ours, ...rest } = this.#stack.options;
+    const lower = [...sealed, ...this.lower];
+    const forked = { ...rest, ...(lazy && { lazy }), upper, lower, sealed: sealed.length };
+    yield* dress(this.#insides, upper, from.layer);
     return yield* SnapshotOverlay.open<M>(forked as SnapshotOptions<M>, this.#users);
   }
 
@@ -166,12 +214,13 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
     const stack = this.#stack;
     const layer = stack.writable();
     yield* maybe(stack.options.lazy?.settleIn(stack, stack.root));
-    const fresh = yield* this.#dress(upper, layer, layer.root);
+    const fresh = yield* dress(this.#insides, upper, layer);
     const { dev } = yield* wait(layer.getattr(layer.root));
     const index = stack.first; // nothing fails or waits from here on
     if (!stack.origins.some((origin) => origin.dev === dev)) stack.origins.push({ layer: index, dev });
     this.#unsynced.add(layer);
-    this.#users.set(upper, 1);
+    this.#users.enter(upper);
+    this.#users.write(upper, layer);
     putOnTop(stack, upper);
     stack.presentIno(fresh, 0); // file systems are numbered in the order in which they came: see super.ts
     return { layer, index };
@@ -181,48 +230,17 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
     const stack = this.#stack;
     if (to !== undefined) this.#check(to);
     yield* maybe(stack.options.lazy?.settleIn(stack, stack.root));
-    const base = to?.index ?? stack.root.lower[0]?.layer ?? this.#base;
-    const layer = stack.root.lower.length === 0 ? stack.writable() : stack.layer(base);
-    const fresh = yield* this.#dress(upper, layer, layer.root);
-    this.#users.set(upper, 1);
-    const above = dropAbove(stack, base).flatMap(own); // nothing fails or waits from here on
+    const top = to?.index ?? stack.root.lower[0]?.layer;
+    const fresh = yield* dress(this.#insides, upper, top === undefined ? stack.writable() : stack.layer(top));
+    this.#users.enter(upper);
+    this.#users.write(upper);
+    // Nothing fails or waits from here on. Below the base there may be places of layers that are no more.
+    const above = dropAbove(stack, Math.min(top ?? this.#base, this.#base)).flatMap(own);
     putOnTop(stack, upper);
     stack.presentIno(fresh, 0);
-    this.#survivors.detach();
+    this.#survivors.detach('rollback');
     for (const dropped of above) this.#unsynced.delete(dropped as UpperLayer);
-    return above.filter((dropped) => this.#leave(dropped));
-  }
-
-  /** True for the last user of a layer. */
-  #leave(layer: Layer): boolean {
-    const others = (this.#users.get(layer) ?? 1) - 1;
-    if (others > 0) this.#users.set(layer, others);
-    else this.#users.delete(layer);
-    return others === 0;
-  }
-
-  /**
-   * Makes the root of a fresh upper look like one below, and returns its device number. Marks are left out: they say what lies
-   * below that one.
-   */
-  *#dress(upper: UpperLayer, like: Layer, root: LayerNode): Operation<number> {
-    const { prefix } = this.#stack;
-    if (upper.xattrPrefix !== prefix) throw new FsError('EINVAL', { syscall: 'checkpoint', path: upper.xattrPrefix });
-    if (this.#users.has(upper)) throw new FsError('EBUSY', { syscall: 'checkpoint' });
-    const { length } = yield* wait(upper.readdir(upper.root));
-    if (length > 0) throw new FsError('ENOTEMPTY', { syscall: 'checkpoint' });
-    const wanted = yield* wait(like.getattr(root));
-    const { dev, uid, gid } = yield* wait(upper.getattr(upper.root));
-    if (uid !== wanted.uid || gid !== wanted.gid) {
-      yield* wait(upper.setattr(upper.root, { uid: wanted.uid, gid: wanted.gid }));
-    }
-    const names = yield* wait(like.listxattr(root));
-    for (const name of names) {
-      const value = isPrivateXattr(name, prefix) ? undefined : yield* wait(like.getxattr(root, name));
-      if (value !== undefined) yield* wait(upper.setxattr(upper.root, name, value));
-    }
-    yield* restoreAttributes(upper, upper.root, wanted);
-    return dev;
+    return above.filter((dropped) => this.#users.leave(dropped));
   }
 
   // Every operation waits for changes of the stack, and finds the inodes that it is given again after a rollback.
@@ -291,6 +309,7 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
   *#open(inode: Inode, flags: OpenFlags): Operation<OpenHandle> {
     const handle = yield* super.open(inode, flags);
     handle.stretch = this.#stack.stretch;
+    this.#insides.open.add(handle);
     return handle;
   }
 
@@ -309,39 +328,8 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
   }
 
   *#follow<T>(handle: OpenHandle, use: 'read' | 'write', operation: () => Operation<T>): Operation<T> {
-    yield* this.#reopening.hold(this.#reopen(handle, use));
+    yield* this.#reopening.hold(reopen(this.#stack, handle, use));
     return yield* operation();
-  }
-
-  /** A file that was open before a checkpoint or a rollback goes on with the object that has its data now. */
-  *#reopen(handle: OpenHandle, use: 'read' | 'write'): Operation<void> {
-    const stack = this.#stack;
-    const { inode, flags } = handle;
-    if (handle.stretch === stack.stretch) return; // somebody was faster
-    const { stretch } = stack;
-    const source = yield* dataOf(stack, inode);
-    if (stack.layer(source.layer) === GONE) throw new FsError('ESTALE', { syscall: use });
-    if (flags.write && (use === 'write' || inode.upper !== undefined)) {
-      const node = yield* copyUp(stack, inode);
-      const file = yield* wait(stack.writable().openWritable(node));
-      handle.writable = file;
-      handle.stretch = stretch;
-      yield* this.#replace(handle, file, node);
-      return;
-    }
-    if (source.node !== handle.node) {
-      const file = yield* wait(stack.layer(source.layer).open(source.node));
-      yield* this.#replace(handle, file, source.node);
-      handle.writable = undefined;
-    }
-    if (!flags.write) handle.stretch = stretch;
-  }
-
-  *#replace(handle: OpenHandle, file: OpenHandle['file'], node: LayerNode): Operation<void> {
-    const before = handle.file;
-    handle.file = file;
-    handle.node = node;
-    yield* wait(before.close());
   }
 
   override *fsync(
@@ -363,7 +351,13 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
     } catch (error) {
       if (!isFsError(error)) throw error; // it is gone, and its file is to be closed all the same
     }
-    yield* super.release(handle);
+    try {
+      yield* super.release(handle);
+    } finally {
+      this.#insides.open.delete(handle);
+      this.#insides.live?.needed.released(this.#stack, handle);
+      this.#survivors.drop(handle.inode);
+    }
   }
 
   override readdir(dir: Inode): Operation<DirectoryEntry[]> {
@@ -399,7 +393,9 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
   override ask(): undefined {}
 
   *#perform<T>(handles: readonly OpenHandle[], operation: () => Operation<T>): Operation<T> {
-    for (const handle of handles) yield* this.#reopening.hold(this.#reopen(handle, handle.writable ? 'write' : 'read'));
+    for (const handle of handles) {
+      yield* this.#reopening.hold(reopen(this.#stack, handle, handle.writable ? 'write' : 'read'));
+    }
     return yield* operation();
   }
 
@@ -422,10 +418,9 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
   }
 
   *#close(): Operation<void> {
-    const { layers, options } = this.#stack;
-    yield* maybe(options.lazy?.drain(this.#stack));
-    for (const layer of layers.flatMap(own)) {
-      if (this.#leave(layer) && layer.close !== undefined) yield* wait(layer.close());
+    yield* maybe(this.#stack.options.lazy?.drain(this.#stack));
+    for (const layer of this.layers) {
+      if (this.#users.leave(layer) && layer.close !== undefined) yield* wait(layer.close());
     }
   }
 }
