@@ -41,7 +41,7 @@ test('archives', async () => {
 });
 
 test('layers as bytes', async () => {
-  expect(await printed(blocks('Layers as bytes').join(''))).toBe('lib b.js,c.js c and on\n');
+  expect(await printed(blocks('Layers as bytes').join(''))).toBe('lib b.js,c.js c and on\nlib,src\n');
 });
 
 test('keys and values', async () => {

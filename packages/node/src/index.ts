@@ -13,3 +13,4 @@ export { parseMountOptions } from './option-parser.js';
 export { type MountOption, type OptionGroup, optionGroups, refusedOptions } from './option-table.js';
 export type { LabelName, MountOptions, MountSettings, TransportName } from './options.js';
 export type { MountRecord } from './registry.js';
+export { savedLayer, saveLayer } from './saved-layer.js';
