@@ -151,7 +151,7 @@ export class HostUpper extends HostLayer implements HostUpperLayer {
     const node = newNode(work.node, name, object.mode >> 12);
     if (isWhiteout(object)) {
       work.linkWhiteout(work.fd, name);
-      return { node, attributes: statxAt(work.fd, name) };
+      return foundWhiteout(node, work.fd);
     }
     const fd = this.#makeIn(work.fd, name, object);
     const found = this.#settled(work.fd, node, fd, object, arrivesAsAsked(object, this.#staging));
@@ -179,7 +179,7 @@ export class HostUpper extends HostLayer implements HostUpperLayer {
     const dirfd = directories.fd(dir);
     if (isWhiteout(object)) {
       this.#work.linkWhiteout(dirfd, to.name);
-      return { node, attributes: statxAt(dirfd, to.name) };
+      return foundWhiteout(node, dirfd);
     }
     if (!arrivesAsAsked(object, around)) return this.#createByStaging(dir, to.name, object);
     const fd = this.#makeIn(dirfd, to.name, object);
@@ -431,4 +431,15 @@ export class HostUpper extends HostLayer implements HostUpperLayer {
     close(this.#workLock.fd); // the locks go with the descriptors
     close(this.#upper.fd);
   }
+}
+
+/** One that has just been made. Hardly anybody wants its attributes, and a removal is a system call shorter without them. */
+function foundWhiteout(node: HostNode, dirfd: number): Found {
+  const { name } = node;
+  return {
+    node,
+    get attributes(): Attributes {
+      return statxAt(dirfd, name);
+    },
+  };
 }
