@@ -66,7 +66,8 @@ export function commitLink(work: WorkDirectory, { node, to, over }: Change<'link
     object.parent = dir;
     object.name = name;
     // Whiteouts are one inode, and renaming one name of an inode over another does nothing: the staged name stays.
-    if (displaced || (over === 'whiteout' && object.type === DT_CHR)) removeQuietly(work, staged);
+    if (displaced && over === 'directory') clearAway(work, staged);
+    else if (displaced || (over === 'whiteout' && object.type === DT_CHR)) removeQuietly(work, staged);
   } finally {
     directories.unpin(dir);
   }
@@ -101,7 +102,7 @@ export function commitUnlink(work: WorkDirectory, { from, occupant }: Change<'un
   // It looks empty but holds whiteouts.
   const temporary = work.nextName();
   renameat2(dirfd, name, work.fd, temporary, RENAME_NOREPLACE);
-  removeQuietly(work, temporary);
+  clearAway(work, temporary);
 }
 
 export function commitRename({ node, from, to, over, leave }: Change<'rename'>): void {
@@ -142,6 +143,12 @@ function betweenDirectories(a: HostNode, b: HostNode, act: (aFd: number, bFd: nu
   } finally {
     directories.unpin(a);
   }
+}
+
+/** A directory, which may hold many whiteouts. */
+function clearAway(work: WorkDirectory, name: string): void {
+  if (work.leftovers === undefined) removeQuietly(work, name);
+  else work.leftovers.add(name);
 }
 
 function removeQuietly(work: WorkDirectory, name: string): void {

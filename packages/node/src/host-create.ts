@@ -6,6 +6,7 @@
  */
 import {
   type Attributes,
+  type Found,
   FsError,
   type NewObject,
   S_IFCHR,
@@ -16,6 +17,7 @@ import {
   S_ISGID,
   S_ISUID,
 } from '@ovl/core';
+import type { HostNode } from './host-nodes.js';
 import {
   O_CREAT,
   O_EXCL,
@@ -102,4 +104,15 @@ function imposeOn(fd: number, name: string, object: NewObject): void {
 function asAsked(attributes: Attributes, object: NewObject): boolean {
   if (attributes.uid !== object.uid || attributes.gid !== object.gid) return false;
   return typeOf(object) === S_IFLNK || attributes.mode === object.mode;
+}
+
+/** One that has just been made. Hardly anybody wants its attributes, and a removal is a system call shorter without them. */
+export function foundWhiteout(node: HostNode, dirfd: number): Found {
+  const { name } = node;
+  return {
+    node,
+    get attributes(): Attributes {
+      return statxAt(dirfd, name);
+    },
+  };
 }

@@ -22,7 +22,7 @@ import {
   isRegular,
 } from '@ovl/core';
 import { commitExchange, commitLink, commitRename, commitUnlink } from './host-commit.js';
-import { type Surroundings, arrivesAsAsked, isWhiteout, make, settle } from './host-create.js';
+import { type Surroundings, arrivesAsAsked, foundWhiteout, isWhiteout, make, settle } from './host-create.js';
 import { HostCopies } from './host-copies.js';
 import { HostFile, copyRange } from './host-file.js';
 import { HostLayer } from './host-layer.js';
@@ -39,6 +39,7 @@ import {
 } from './host-nodes.js';
 import { CopyAhead } from './copy-ahead.js';
 import { KeptDescriptors } from './kept-descriptors.js';
+import { Leftovers } from './leftovers.js';
 import { hasAllIds } from './processes.js';
 import { hasRoom } from './room.js';
 import {
@@ -109,6 +110,10 @@ export class HostUpper extends HostLayer implements HostUpperLayer {
     this.#order = writeOrderOf(upper.fd);
     if (copyAhead === 'on' && beside !== undefined && this.#order === 'journal')
       this.ahead = new CopyAhead(work, (task) => beside.stage(task));
+  }
+
+  clearLater(): Leftovers {
+    return (this.#work.leftovers ??= new Leftovers(this.#work));
   }
 
   stage(object: NewObject, source?: LayerNode): Found {
@@ -431,15 +436,4 @@ export class HostUpper extends HostLayer implements HostUpperLayer {
     close(this.#workLock.fd); // the locks go with the descriptors
     close(this.#upper.fd);
   }
-}
-
-/** One that has just been made. Hardly anybody wants its attributes, and a removal is a system call shorter without them. */
-function foundWhiteout(node: HostNode, dirfd: number): Found {
-  const { name } = node;
-  return {
-    node,
-    get attributes(): Attributes {
-      return statxAt(dirfd, name);
-    },
-  };
 }

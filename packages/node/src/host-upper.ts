@@ -5,6 +5,7 @@ import type { LayerNode, UpperLayer } from '@ovl/core';
 import type { Beside } from './beside.js';
 import type { CopyAhead } from './copy-ahead.js';
 import { HostUpper } from './host-upper-layer.js';
+import type { Leftovers } from './leftovers.js';
 import { type OverrideWish, upperWithOverride } from './override-layer.js';
 import { AT_FDCWD, O_DIRECTORY, O_RDONLY, close, openat } from './syscalls.js';
 import { type GuardedDirectory, checkKernelMounts, checkPlacement, lock } from './upper-guard.js';
@@ -41,6 +42,8 @@ export interface HostUpperLayer extends UpperLayer<'sync'> {
   ignoreUuid(): void;
   /** What was copied before it was asked for, if anything can be. */
   readonly ahead?: CopyAhead | undefined;
+  /** From now on the caller empties, step by step, the directories that changes leave in the work directory. `close` does the rest. */
+  clearLater?(): Leftovers;
 }
 
 /**

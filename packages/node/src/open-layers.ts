@@ -1,5 +1,6 @@
 /** Opens the layers of a request as one overlay: what every server of a mount does first, whatever its transport. */
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import {
   Overlay,
   type OwnerMap,
@@ -20,6 +21,7 @@ import { CoveredLayer } from './covered-layer.js';
 import type { ServerOptions } from './fuse/server.js';
 import { openHostLayer } from './host-layer.js';
 import { type HostUpperOptions, hostUpper } from './host-upper.js';
+import type { Leftovers } from './leftovers.js';
 import type { LayerRequest } from './mount-request.js';
 import { identifyUpper } from './overlay-uuid.js';
 import { OverrideLayer, type OverrideWish, withOverride } from './override-layer.js';
@@ -28,6 +30,8 @@ import { type DirectoryLayer, IdmappedLayer } from './seen-layer.js';
 export interface OpenedLayers {
   /** What is copied before it is asked for, if anything can be. */
   ahead: CopyAhead | undefined;
+  /** What is to be emptied between requests. */
+  leftovers: Leftovers | undefined;
   overlay: Overlay<'sync'>;
   /** Where overlay attributes are kept. */
   userxattr: boolean;
@@ -63,9 +67,12 @@ export function openLayers(request: LayerRequest, later: { lazy?: LazyCopyUps; b
   if (fsync !== undefined) options.fsync = fsync;
   if (acl !== 'off') options.acl = inheritAcl;
   if (map !== undefined) options.owners = map;
+  // Between requests there is time only where the client has another processor.
+  const isBetween = later.beside !== undefined && availableParallelism() > 1;
   const prefix = options.upper?.xattrPrefix ?? options.xattrPrefix;
   return {
     ahead: opened?.ahead,
+    leftovers: isBetween ? opened?.clearLater?.() : undefined,
     overlay: runSync(Overlay.open(options)),
     userxattr: prefix === 'user.overlay.',
     begin: () => {

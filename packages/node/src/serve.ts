@@ -96,8 +96,8 @@ class MountsOfThread {
       const beside = new Beside(memory.beside, (task) =>
         this.#port.postMessage({ kind: 'beside', id, task } satisfies ThreadEvent),
       );
-      const { overlay, userxattr, begin, ahead } = openLayers(layers, { lazy, beside });
-      const server = new Server(overlay, options, { lazy, beside, ahead });
+      const { overlay, userxattr, begin, ahead, leftovers } = openLayers(layers, { lazy, beside });
+      const server = new Server(overlay, options, { lazy, beside, ahead, leftovers });
       server.syncs = new SyncsBeside((task) =>
         this.#port.postMessage({ kind: 'sync', id, task } satisfies ThreadEvent),
       );

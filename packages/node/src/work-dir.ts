@@ -7,6 +7,7 @@
 import { ACL_ACCESS, ACL_DEFAULT, DT_DIR, type FsError, S_IFCHR, isFsError } from '@ovl/core';
 import { HostDirectory, type HostNode, directories } from './host-nodes.js';
 import { readEntries } from './host-readdir.js';
+import type { Leftovers } from './leftovers.js';
 import { refusal } from './refusal.js';
 import {
   AT_REMOVEDIR,
@@ -48,6 +49,8 @@ export class WorkDirectory {
   /** `<workdir>/work` as a node, so that what is staged is reached like everything else. */
   readonly node: HostNode;
   readonly fd: number;
+  /** Where directories go that a change has moved here: if somebody empties them. */
+  leftovers: Leftovers | undefined;
   readonly #path: string;
   #serial = 0;
   #whiteout: string | undefined;
@@ -234,6 +237,7 @@ export class WorkDirectory {
   }
 
   close(): void {
+    this.leftovers?.finish();
     this.#dropWhiteout();
     closeBesideWork(this.node);
   }

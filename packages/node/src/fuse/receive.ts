@@ -58,6 +58,24 @@ export interface IdleWork {
   step(): void;
 }
 
+/** The first that is pending. */
+export class OneAfterAnother implements IdleWork {
+  readonly #works: readonly (IdleWork | undefined)[];
+
+  constructor(...works: readonly (IdleWork | undefined)[]) {
+    this.#works = works;
+  }
+
+  get isPending(): boolean {
+    for (const work of this.#works) if (work?.isPending === true) return true;
+    return false;
+  }
+
+  step(): void {
+    this.#works.find((work) => work?.isPending)?.step();
+  }
+}
+
 /** How many parts are done before other mounts are looked at. */
 const STEPS = 32;
 

@@ -10,6 +10,7 @@ import type { Beside } from '../beside.js';
 import type { CopyAhead } from '../copy-ahead.js';
 import { ReadAhead } from './read-ahead.js';
 import { Listings } from './listings.js';
+import { type IdleWork, OneAfterAnother } from './receive.js';
 import type { Passthrough } from './passthrough.js';
 import { REPLY } from './protocol.js';
 import type { SplicedReads } from './spliced-reads.js';
@@ -56,6 +57,8 @@ export class Server {
   readonly listings: Listings;
   /** Not where layers change from outside. */
   readonly readAhead: ReadAhead | undefined;
+  /** What is done between requests: what may be asked for next, then what nobody waits for. */
+  readonly idleWork: IdleWork;
   readonly options: ServerOptions;
   /** Copy-ups that go on after their answer. */
   readonly lazy: LazyCopyUps | undefined;
@@ -81,7 +84,12 @@ export class Server {
   constructor(
     overlay: Overlay<'sync'>,
     options: ServerOptions = {},
-    later: { lazy?: LazyCopyUps; beside?: Beside; ahead?: CopyAhead | undefined } = {},
+    later: {
+      lazy?: LazyCopyUps;
+      beside?: Beside;
+      ahead?: CopyAhead | undefined;
+      leftovers?: IdleWork | undefined;
+    } = {},
   ) {
     this.overlay = overlay;
     this.lazy = later.lazy;
@@ -90,6 +98,7 @@ export class Server {
     this.options = options;
     this.listings = new Listings(overlay);
     this.readAhead = overlay.revalidates ? undefined : new ReadAhead(this);
+    this.idleWork = new OneAfterAnother(this.readAhead, later.leftovers);
     const kept = options.owner === undefined ? options.timeout : 0;
     this.wire = new Wire(lifetime(kept), options.staticNlink === true ? 'one' : 'own');
     this.volatile = options.volatile === true ? new VolatileSync() : undefined;

@@ -43,7 +43,7 @@ export class ServingLoop {
 
   add(session: Session): void {
     const { fd, server } = session;
-    const receiver = new Receiver(fd, server.wire.input, server.readAhead);
+    const receiver = new Receiver(fd, server.wire.input, server.idleWork);
     this.#set([...this.#served, { session, receiver, later: laterOf(session), due: Infinity }]);
   }
 
