@@ -19,7 +19,7 @@ export const ofMounts = {
 
 /** Between the names and the plot: the value of the shortest time stands there. */
 const gutter = 46;
-const left = 236 + gutter;
+const left = 296 + gutter;
 const width = 570;
 const top = 92;
 const rowHeight = 32;
