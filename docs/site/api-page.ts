@@ -1,6 +1,7 @@
 /** One entry of a package → its page: what there is, then each symbol with its signature, its words and its source. */
 import { constants } from 'node:os';
 import type ts from 'typescript5';
+import { slug } from 'github-slugger';
 import type { ApiEntry, ApiSymbol, Documented, Kind, Signature } from './api.js';
 import { type CodeLink, codeBlock, escape, memberBlock } from './highlight.js';
 import type { Page } from './layout.js';
@@ -49,8 +50,14 @@ export class ApiIndex {
   }
 }
 
+/** What a page of the reference has beside what is exported, as HTML: after its title, and at its end. */
+export interface Beside {
+  intro?: string;
+  sections?: { title: string; html: string }[];
+}
+
 /** The page of an entry; its sources are asked of `context.link`, so that they get pages too. */
-export function apiPage(entry: ApiEntry, index: ApiIndex, context: MarkdownContext): Page {
+export function apiPage(entry: ApiEntry, index: ApiIndex, context: MarkdownContext, beside: Beside = {}): Page {
   const headings: Heading[] = [];
   const heading = (depth: number, text: string, anchor: string): string => {
     headings.push({ depth, html: escape(text), text, anchor });
@@ -97,12 +104,16 @@ ${members.map((each) => member(each, symbol)).join('\n')}
   }
   const html = [
     `<h1>${escape(entry.name)}</h1>`,
-    words(entry.doc),
+    beside.intro ??
+      words(entry.doc.replace(`\`${entry.name}\`: `, '').replace(/^[a-z]/, (first) => first.toUpperCase())),
     `<dl class="overview">${overview.join('\n')}</dl>`,
     ...groups.flatMap(({ kind, symbols }) => [
       `<h2 id="${heading(2, plural[kind], `all-${kind}`)}">${plural[kind]}</h2>`,
       ...symbols.map(section),
     ]),
+    ...(beside.sections ?? []).map(
+      ({ title, html }) => `<h2 id="${heading(2, title, slug(title))}">${escape(title)}</h2>\n${html}`,
+    ),
   ].join('\n');
   return { path: entry.page, title: entry.name, html, headings, kind: 'document' };
 }

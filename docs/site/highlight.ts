@@ -23,7 +23,6 @@ const languages: BundledLanguage[] = [
   'c',
   'html',
   'css',
-  'console',
   'python',
   'docker',
   'ini',
@@ -59,7 +58,7 @@ export type Language = BundledLanguage | 'text';
 
 /** The language that a word after a fence, or the end of a file's name, stands for; undefined for one without colours here. */
 export function languageOf(word: string): Language | undefined {
-  if (['', 'text', 'txt'].includes(word)) return 'text';
+  if (['', 'text', 'txt', 'console'].includes(word)) return 'text';
   return languages.find((language) => language === word.replace(/^m([jt]s)$/, '$1'));
 }
 

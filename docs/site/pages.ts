@@ -58,6 +58,10 @@ export class Repository {
     this.root = root;
   }
 
+  has(path: string): boolean {
+    return existsSync(join(this.root, path));
+  }
+
   read(path: string): string {
     return readFileSync(join(this.root, path), 'utf8');
   }

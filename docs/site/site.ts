@@ -1,10 +1,12 @@
 /** The documentation as pages: read from the repository, checked, and only then written. */
 import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, extname, join } from 'node:path';
+import { helpOf } from '../../packages/cli/src/command.js';
+import { COMMANDS } from '../../packages/cli/src/commands.js';
 import { type ApiEntry, readApi } from './api.js';
-import { ApiIndex, apiPage } from './api-page.js';
+import { ApiIndex, apiPage, type Beside } from './api-page.js';
 import { folderPage, sourcePage } from './source-page.js';
-import { highlight, languageOf } from './highlight.js';
+import { codeBlock, highlight, languageOf } from './highlight.js';
 import { layOut, type Page } from './layout.js';
 import { brokenLinks } from './links.js';
 import { type MarkdownContext, render } from './markdown.js';
@@ -32,7 +34,9 @@ export function buildSite({ root, out }: SiteOptions): number {
     { title: 'Programming interface', pages: api.map(({ name, page }) => ({ title: name, page })) },
   ];
   const pages = [
-    ...api.map((entry) => apiPage(entry, index, contextOf(repository, index, '', entry.page))),
+    ...api.map((entry) =>
+      apiPage(entry, index, contextOf(repository, index, '', entry.page), besideOf(entry, repository, index)),
+    ),
     ...documents(repository, index),
   ];
   const files = new Map(pages.map((page) => [page.path, layOut(page, groups)]));
@@ -64,6 +68,23 @@ function contextOf(repository: Repository, index: ApiIndex, from: string, page: 
     },
     problem: (message) => repository.problems.push(from === '' ? message : `${from}: ${message}`),
   };
+}
+
+/** A package's page begins as its README does; that of the command has what `--help` prints. */
+function besideOf({ name, page, path, symbols }: ApiEntry, repository: Repository, index: ApiIndex): Beside {
+  const readme = /^packages\/\w+\/src\/index\.ts$/.test(path) ? path.replace('src/index.ts', 'README.md') : undefined;
+  if (readme === undefined || !repository.has(readme)) return {};
+  const text = repository.read(readme).replace(/^# .*\n/, '');
+  const context = contextOf(repository, index, readme, page);
+  const codeLink = (code: string): string | undefined =>
+    symbols.some((symbol) => symbol.name === code) ? `#${code}` : context.codeLink(code);
+  const { html: intro } = render(text, { ...context, codeLink });
+  if (name !== '@ovl/cli') return { intro };
+  const sections = COMMANDS.map((command) => ({
+    title: `ovl ${command.name}`,
+    html: codeBlock(helpOf(command), 'text'),
+  }));
+  return { intro, sections };
 }
 
 /** The pages of what is wanted; what they link to becomes wanted meanwhile, and follows. */

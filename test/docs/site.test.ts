@@ -60,6 +60,14 @@ describe('the site of this repository', () => {
     expect(there.replace(/<[^>]*>/g, '')).toContain('function memoryLayer(');
   });
 
+  test('has the help of every command', () => {
+    const html = page('api/cli/index.html');
+    for (const name of ['mount', 'umount', 'ps', 'diff', 'explain', 'fsck']) {
+      expect(html).toContain(`<h2 id="ovl-${name}">`);
+      expect(html).toContain(`Usage: ovl ${name}`);
+    }
+  });
+
   test('asks nothing of the network', () => {
     for (const path of readdirSync(out, { recursive: true, encoding: 'utf8' }))
       if (/\.(html|css|js)$/.test(path)) expect(page(path)).not.toMatch(/(src=|@import|url\()["' ]*(https?:)?\/\//);

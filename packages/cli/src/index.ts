@@ -1,16 +1,10 @@
 /** `ovl`: finds the command, runs it, and turns what it throws into one line and an exit code. */
-import { columns, type Command, helpOf, runCommand } from './command.js';
-import { diffCommand } from './commands/diff.js';
-import { explainCommand } from './commands/explain.js';
-import { fsckCommand } from './commands/fsck.js';
-import { bareCommand, mountCommand } from './commands/mount.js';
-import { psCommand } from './commands/ps.js';
-import { umountCommand } from './commands/umount.js';
+import { columns, helpOf, runCommand } from './command.js';
+import { COMMANDS } from './commands.js';
+import { bareCommand } from './commands/mount.js';
 import { EXIT_USAGE, UsageError, reporting } from './exit.js';
 import { printLine } from './print.js';
 import { VERSION } from './version.js';
-
-const COMMANDS: readonly Command[] = [mountCommand, umountCommand, psCommand, diffCommand, explainCommand, fsckCommand];
 
 /** Runs the program with arguments as after `ovl`. Resolves to the exit code; prints, never throws. */
 export function main(argv: readonly string[]): Promise<number> {

@@ -280,8 +280,7 @@ export class Stack {
   /** The directory's part in one layer. */
   part(dir: Inode, layer: number): LayerNode | undefined {
     if (layer < this.firstLower) return dir.upper;
-    for (const real of dir.lower) if (real.layer === layer) return real.node;
-    return undefined;
+    return dir.lower.find((real) => real.layer === layer)?.node;
   }
 
   newInode(mode: number, ino: number, upper: LayerNode | undefined, lower: readonly Real[]): Inode {
