@@ -5,10 +5,10 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const packages = ['core', 'node', 'cli', 'browser'];
+const folders = [...['core', 'node', 'cli', 'browser'].map((name) => `packages/${name}/src`), 'docs/site'];
 
-const sources = packages.flatMap((name) =>
-  (readdirSync(`${root}packages/${name}/src`, { recursive: true }) as string[]).filter((file) => file.endsWith('.ts')),
+const sources = folders.flatMap((folder) =>
+  (readdirSync(`${root}${folder}`, { recursive: true }) as string[]).filter((file) => file.endsWith('.ts')),
 );
 
 /** What a line of the page names: in a row, a name without a directory may be one of a directory that stands before it. */
