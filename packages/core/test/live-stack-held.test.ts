@@ -198,6 +198,26 @@ it.each([
   expect([fs.readFileSync('/e/f', 'utf8'), fs.readdirSync('/e')]).toEqual(['0123456789', ['f']]);
 });
 
+it('a file with part of its data below is the same for who had it open before a change and who opens it after', () => {
+  const lower = [layer({ f: file('0123456789abcdef') })];
+  const view = snapshotOverlay({ lower, upper: sparseMemoryLayer(), metacopy: extents({ chunk: 4 }) });
+  const fs = createFs(view);
+  const before = fs.openSync('/f', 'r+');
+  fs.writeSync(before, 'A', 0);
+  runSync(push(view, layer({ g: file('') })));
+  const after = fs.openSync('/f', 'r+');
+  fs.writeSync(before, 'B', 5);
+  fs.writeSync(after, 'C', 10);
+  const read = (fd: number): string => {
+    const buffer = new Uint8Array(16);
+    return new TextDecoder().decode(buffer.subarray(0, fs.readSync(fd, buffer, 0, 16, 0)));
+  };
+  const expected = 'A1234B6789Cbcdef';
+  expect([read(before), read(after), fs.readFileSync('/f', 'utf8')]).toEqual([expected, expected, expected]);
+  for (const fd of [before, after]) fs.closeSync(fd);
+  expect(() => runSync(pop(view, lower[0] as MemoryLayer))).toThrow(failure('EBUSY', '/f'));
+});
+
 it('checkpoints keep what was written; the layers below are as they are', () => {
   const closed: string[] = [];
   const named = (name: string, tree: TreeSpec = {}): MemoryLayer =>
