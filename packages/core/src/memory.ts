@@ -197,6 +197,8 @@ export class MemoryLayer implements UpperLayer<'sync'> {
   readonly xattrPrefix: XattrPrefix;
   readonly chunk: number = Infinity;
   readonly #dev: number;
+  /** Tells its objects from those of the same numbers in another process, unless the caller numbers the layers. */
+  readonly #uuid: Uint8Array;
   /** What has a name, by inode number. */
   readonly #named = new Map<number, MemoryNode>();
   #index: MemoryNode | undefined;
@@ -205,6 +207,7 @@ export class MemoryLayer implements UpperLayer<'sync'> {
   constructor(options: MemoryLayerOptions = {}) {
     this.xattrPrefix = options.xattrPrefix ?? 'trusted.overlay.';
     this.#dev = options.dev ?? newDev();
+    this.#uuid = new Uint8Array(Float64Array.of(this.#dev, options.dev === undefined ? Math.random() : 0).buffer);
     const root = this.#node({ mode: S_IFDIR | 0o755, uid: 0, gid: 0 });
     root.attributes.nlink = 2;
     this.root = root;
@@ -261,13 +264,11 @@ export class MemoryLayer implements UpperLayer<'sync'> {
   fileHandle(node: LayerNode): FileHandle {
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setFloat64(0, (node as MemoryNode).attributes.ino);
-    const uuid = new Uint8Array(16);
-    new DataView(uuid.buffer).setUint32(0, this.#dev);
-    return { uuid, type: 1, bytes };
+    return { uuid: this.#uuid.slice(), type: 1, bytes };
   }
 
   resolveHandle({ uuid, bytes }: FileHandle): HandleTarget | undefined {
-    if (new DataView(uuid.buffer, uuid.byteOffset).getUint32(0) !== this.#dev) return undefined;
+    if (uuid.some((byte, i) => byte !== this.#uuid[i])) return undefined;
     const node = this.#named.get(new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0));
     return node && this.getattr(node);
   }

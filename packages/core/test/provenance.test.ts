@@ -18,7 +18,7 @@ import {
   Scheduler,
 } from '@ovl/core/testing';
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { tarOf } from './tar-writer.js';
 import { given, KINDS, open, parameters, TIMEOUT, worldOf } from './worlds.js';
 
@@ -218,6 +218,23 @@ describe('provenance', () => {
     createFs(archive).appendFileSync('/t', '!');
     expect(brief(about(archive, '/t'))).toBe('unknown unknown');
     expect(brief(about(archive, '/u'))).toBe('lower nothing');
+  });
+
+  it('takes no object in memory for one of an earlier process that had its numbers', async () => {
+    const layers: Layer<'sync'>[] = [];
+    const uppers = [];
+    for (const content of ['one', 'other']) {
+      vi.resetModules(); // as a new process: layers are numbered from 1 again
+      const { memoryLayer } = await import('@ovl/core');
+      layers.push(memoryLayer({ from: { f: content } }) as Layer<'sync'>);
+      uppers.push(memoryLayer({ dev: 100 }));
+    }
+    expect(layers.map((layer) => layer.getattr(layer.root).dev)).toEqual([1, 1]);
+    const [before, now] = layers as [Layer<'sync'>, Layer<'sync'>];
+    const [upper] = uppers as [ReturnType<typeof memoryLayer>];
+    createFs(overlay({ lower: [before], upper })).appendFileSync('/f', '!');
+    expect(brief(about(overlay({ lower: [before], upper }), '/f'))).toBe('copied 1:/f content');
+    expect(brief(about(overlay({ lower: [now], upper }), '/f'))).toBe('unknown unknown');
   });
 
   it('is kept by a key-value store, opened again, and by layers that answer later', async () => {
