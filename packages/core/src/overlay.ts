@@ -223,7 +223,7 @@ function* show<T extends Entry | Attributes | undefined>(operation: Operation<T>
  * not understood.
  */
 export function overlay(options: OverlayOptions<'sync'>): Overlay<'sync'>;
-export function overlay(options: OverlayOptions<'async'>): Overlay<'async'> | Promise<Overlay<'async'>>;
+export function overlay(options: OverlayOptions): Overlay<'async'> | Promise<Overlay<'async'>>;
 export function overlay(options: OverlayOptions): Overlay | Promise<Overlay> {
   const opening = Overlay.open(options);
   const first = opening.next();

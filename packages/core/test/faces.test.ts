@@ -1,7 +1,17 @@
 // The faces over layers that answer later, in a random order: calls at the same time lose nothing and fail with nothing odd.
-import { type Layer, memoryLayer, overlay, type Overlay, promisesFs, syncFs, type UpperLayer } from '@ovl/core';
+import {
+  type Layer,
+  memoryLayer,
+  overlay,
+  type Overlay,
+  promisesFs,
+  runAsync,
+  syncFs,
+  type UpperLayer,
+} from '@ovl/core';
 import { allFunctions, createFs, syncFs as syncFsOf } from '@ovl/core/fs';
 import * as functions from '@ovl/core/functions';
+import { snapshotOverlay } from '@ovl/core/snapshots';
 import { asyncLayer, Scheduler } from '@ovl/core/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -167,4 +177,19 @@ describe('faces of @ovl/core', () => {
       'rename lib',
     ]);
   });
+});
+
+it('takes layers that answer at once together with ones that answer later, as one that answers later', async () => {
+  const lower = asyncLayer<Layer>(memoryLayer({ from: { a: 'below' } }), new Scheduler(1)) as Layer<'async'>;
+  const merged = await overlay({ lower: [lower], upper: memoryLayer() });
+  await promisesFs(merged).appendFile('/a', ' and above');
+  const view = await snapshotOverlay({ lower: [lower], upper: memoryLayer() });
+  await promisesFs(view).writeFile('/a', 'other');
+  const kept = await runAsync(view.checkpoint(memoryLayer()));
+  await promisesFs(view).unlink('/a');
+  await runAsync(view.rollback(memoryLayer(), kept));
+  expect([await promisesFs(merged).readFile('/a', 'utf8'), await promisesFs(view).readFile('/a', 'utf8')]).toEqual([
+    'below and above',
+    'other',
+  ]);
 });

@@ -17,7 +17,7 @@ import type { Insides, SnapshotOverlay } from './snapshot-overlay.js';
 /** Where a layer goes. */
 export interface PushOptions<M extends Mode = Mode> {
   /** The lower layer that the new one goes below. Default: none, it goes above all of them. */
-  under?: Layer<M>;
+  under?: Layer<M> | Layer<'sync'>;
 }
 
 /**
@@ -28,7 +28,7 @@ export interface PushOptions<M extends Mode = Mode> {
  */
 export function push<M extends Mode>(
   overlay: SnapshotOverlay<M>,
-  layer: Layer<M>,
+  layer: Layer<M> | Layer<'sync'>,
   { under }: PushOptions<M> = {},
 ): Operation<void> {
   return overlay.restack((insides) => insert(insides, overlay, layer, under));

@@ -155,7 +155,7 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
    * numbers stay. As below any overlay without an index, further names of a hard-linked file are files of their own once
    * one is written. Throws EINVAL and ENOTEMPTY for an `upper` that is not fit, EBUSY for one that is in use.
    */
-  checkpoint(upper: UpperLayer<M>): Operation<Checkpoint> {
+  checkpoint(upper: UpperLayer<M> | UpperLayer<'sync'>): Operation<Checkpoint> {
     return this.#gate.alone(this.#seal(upper));
   }
 
@@ -166,7 +166,7 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
    * with it as it was; what is gone answers ESTALE. Who subscribed is told once: all names are to be looked up again. Throws
    * EINVAL for a checkpoint that is gone itself.
    */
-  rollback(upper: UpperLayer<M>, to?: Checkpoint): Operation<Layer[]> {
+  rollback(upper: UpperLayer<M> | UpperLayer<'sync'>, to?: Checkpoint): Operation<Layer[]> {
     return this.#tellOf(this.#restore(upper, to));
   }
 
@@ -194,7 +194,11 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
    * Opens another overlay over the state of a checkpoint, with an `upper` of its own, as for {@link checkpoint}. Both share the
    * layers below, and the last to be closed closes them.
    */
-  *fork(from: Checkpoint, upper: UpperLayer<M>, { lazy }: ForkOptions = {}): Operation<SnapshotOverlay<M>> {
+  *fork(
+    from: Checkpoint,
+    upper: UpperLayer<M> | UpperLayer<'sync'>,
+    { lazy }: ForkOptions = {},
+  ): Operation<SnapshotOverlay<M>> {
     this.#check(from);
     const sealed = this.#lowerLayers((index) => index >= from.index && index < this.#base);
     const { lazy: _ours, ...rest } = this.#stack.options;
@@ -434,9 +438,7 @@ function isHandle(arg: unknown): arg is OpenHandle {
 
 /** As `overlay`, for an overlay with checkpoints. `upper` is needed. Throws what {@link SnapshotOverlay.open} throws. */
 export function snapshotOverlay(options: SnapshotOptions<'sync'>): SnapshotOverlay<'sync'>;
-export function snapshotOverlay(
-  options: SnapshotOptions<'async'>,
-): SnapshotOverlay<'async'> | Promise<SnapshotOverlay<'async'>>;
+export function snapshotOverlay(options: SnapshotOptions): SnapshotOverlay<'async'> | Promise<SnapshotOverlay<'async'>>;
 export function snapshotOverlay(options: SnapshotOptions): SnapshotOverlay | Promise<SnapshotOverlay> {
   const opening = SnapshotOverlay.open(options);
   const first = opening.next();
