@@ -25,7 +25,7 @@ interface Block {
 }
 
 /** The fenced blocks of a page of the repository, in order. */
-function blocksOf(page: string): Block[] {
+export function blocksOf(page: string): Block[] {
   const blocks: Block[] = [];
   let heading = '';
   let open: Block | undefined;
