@@ -35,6 +35,11 @@ export interface OpenHandle {
   stretch?: Stretch;
 }
 
+/** Whether an argument of an operation is an open file. */
+export function isHandle(arg: unknown): arg is OpenHandle {
+  return typeof arg === 'object' && arg !== null && 'writable' in arg && 'inode' in arg;
+}
+
 /** See `Overlay.open`. Throws EISDIR, ELOOP, and ENXIO for objects that have no data of their own. */
 export function* openFile(stack: Stack, inode: Inode, flags: OpenFlags): Operation<OpenHandle> {
   if (isDirectory(inode.type)) throw new FsError('EISDIR', { syscall: 'open' });

@@ -78,6 +78,16 @@ export class Overlay<M extends Mode = Mode> {
     return this.#stack.upper !== undefined;
   }
 
+  /** Whether what an inode stands for takes no changes. */
+  isReadOnly(_inode: Inode): boolean {
+    return !this.writable;
+  }
+
+  /** A name that leads to an inode in this view; undefined for its root, and for what has none. */
+  dentryOf(inode: Inode): Dentry | undefined {
+    return inode.dentry;
+  }
+
   /** Inodes held in memory now. */
   get inodeCount(): number {
     return this.#stack.inodeCount;
@@ -186,7 +196,8 @@ export class Overlay<M extends Mode = Mode> {
     if (dir.upper !== undefined) yield* wait(this.#stack.writable().fsyncdir(dir.upper));
   }
 
-  *statfs(): Operation<FileSystemStatistics> {
+  /** Of the file system that an inode is on. */
+  *statfs(_inode: Inode = this.root): Operation<FileSystemStatistics> {
     return yield* wait(this.#stack.top.statfs());
   }
 

@@ -32,8 +32,8 @@ export function* fstat(fs: Context, fd: number, options?: BigIntOption): Operati
  * Throws ENOENT.
  */
 export function* statfs(fs: Context, path: PathLike, options?: BigIntOption): Operation<StatFs | BigIntStatFs> {
-  yield* existing(fs, toPath(path), 'statfs');
-  const statistics = yield* fs.overlay.statfs();
+  const { inode } = yield* existing(fs, toPath(path), 'statfs');
+  const statistics = yield* fs.overlay.statfs(inode);
   return options?.bigint === true ? bigIntStatFs(statistics) : statFs(statistics);
 }
 

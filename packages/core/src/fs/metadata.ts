@@ -70,11 +70,11 @@ export function* statBy(
 export function* access(fs: Context, path: PathLike, mode?: number): Operation<void> {
   const at = toPath(path);
   const wanted = toInteger(mode ?? 0, 'mode', 0, 7);
-  const { attributes } = yield* existing(fs, at, 'access');
+  const { inode, attributes } = yield* existing(fs, at, 'access');
   const refuse = (code: 'EROFS' | 'EACCES'): never => {
     throw new FsError(code, { syscall: 'access', path: at });
   };
-  if ((wanted & W_OK) !== 0 && !fs.overlay.writable) refuse('EROFS');
+  if ((wanted & W_OK) !== 0 && fs.overlay.isReadOnly(inode)) refuse('EROFS');
   if ((wanted & X_OK) !== 0 && !isDirectory(attributes.mode) && (attributes.mode & 0o111) === 0) refuse('EACCES');
 }
 

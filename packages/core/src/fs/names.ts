@@ -197,7 +197,7 @@ function* resolve(
   const at = toPath(path).replace(/(?<=.)\/+$/, '');
   const { dir, name, entry } = yield* locate(fs, at || '.', syscall, 'follow');
   if (entry === undefined) fail('ENOENT', syscall, at);
-  return spelled(fs, pathOf(dir, name), encoding);
+  return spelled(fs, pathOf(fs.overlay, dir, name), encoding);
 }
 
 function* create(fs: Context, path: string, syscall: string, object: Creation): Operation<void> {

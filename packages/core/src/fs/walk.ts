@@ -2,7 +2,7 @@
 import { isDirectory, isSymlink } from '../attributes.js';
 import { type ErrorCode, FsError } from '../errors.js';
 import type { Inode } from '../inode.js';
-import type { Entry } from '../overlay.js';
+import type { Entry, Overlay } from '../overlay.js';
 import type { Operation } from '../run.js';
 import { type Context, named } from './context.js';
 import { keepWarm } from './warm.js';
@@ -70,7 +70,8 @@ export function* locate(fs: Context, path: string, syscall: string, final: Final
   }
   const inode = trail[trail.length - 1] as Inode;
   const attributes = yield* overlay.getattr(inode);
-  return { dir: inode.dentry?.dir ?? inode, name: inode.dentry?.name ?? '', entry: { inode, attributes }, last, slash };
+  const { dir, name } = overlay.dentryOf(inode) ?? { dir: inode, name: '' };
+  return { dir, name, entry: { inode, attributes }, last, slash };
 }
 
 /** The object at a path. Throws ENOENT where there is none. */
@@ -81,9 +82,9 @@ export function* existing(fs: Context, path: string, syscall: string, final: Fin
 }
 
 /** Where an object is now, from the root. Throws ENOENT for one without a name. */
-export function pathOf(dir: Inode, name: string): string {
+export function pathOf(overlay: Overlay, dir: Inode, name: string): string {
   let path = name;
-  for (let at = dir; at.dentry !== undefined; at = at.dentry.dir) path = `${at.dentry.name}/${path}`;
+  for (let at = overlay.dentryOf(dir); at !== undefined; at = overlay.dentryOf(at.dir)) path = `${at.name}/${path}`;
   return `/${path}`;
 }
 

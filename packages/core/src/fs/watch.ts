@@ -1,5 +1,6 @@
 /** Watching: the overlay's change feed, seen from a path. What changes in the layers from outside is not told. */
 import type { Inode } from '../inode.js';
+import type { Overlay } from '../overlay.js';
 import type { Operation } from '../run.js';
 import {
   type Encoding,
@@ -54,7 +55,7 @@ export function* watchPath(
     let filename: string | undefined;
     if (dir === own.dir && name === own.name) filename = name;
     else if (inode.isDirectory)
-      filename = recursive === true ? below(inode, dir, name) : dir === inode ? name : undefined;
+      filename = recursive === true ? below(overlay, inode, dir, name) : dir === inode ? name : undefined;
     if (filename !== undefined) listener({ eventType: type, filename: spelled(fs, filename, encoding) });
   });
   let isOn = true;
@@ -66,12 +67,13 @@ export function* watchPath(
   };
 }
 
-function below(watched: Inode, dir: Inode, name: string): string | undefined {
+function below(overlay: Overlay, watched: Inode, dir: Inode, name: string): string | undefined {
   let path = name;
   let at: Inode | undefined = dir;
   while (at !== undefined && at !== watched) {
-    path = `${at.dentry?.name}/${path}`;
-    at = at.dentry?.dir;
+    const dentry = overlay.dentryOf(at);
+    path = `${dentry?.name}/${path}`;
+    at = dentry?.dir;
   }
   return at === undefined ? undefined : path;
 }

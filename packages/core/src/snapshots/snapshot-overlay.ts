@@ -10,7 +10,7 @@
 import type { AttributeChange, Attributes, FileSystemStatistics } from '../attributes.js';
 import type { Creation } from '../create.js';
 import { FsError, isFsError } from '../errors.js';
-import type { OpenFlags, OpenHandle } from '../file.js';
+import { isHandle, type OpenFlags, type OpenHandle } from '../file.js';
 import { type Dentry, Inode, Stack } from '../inode.js';
 import type { Layer, UpperFile, UpperLayer } from '../layer.js';
 import { Mutex } from '../lock.js';
@@ -430,10 +430,6 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
 function own(layer: Layer): Layer[] {
   if (layer instanceof SealedLayer) return [layer.inner];
   return layer === GONE ? [] : [layer];
-}
-
-function isHandle(arg: unknown): arg is OpenHandle {
-  return typeof arg === 'object' && arg !== null && 'writable' in arg && 'inode' in arg;
 }
 
 /** As `overlay`, for an overlay with checkpoints. `upper` is needed. Throws what {@link SnapshotOverlay.open} throws. */
