@@ -33,6 +33,7 @@ type CopyArguments = [from: OpenHandle, fromPosition: number, to: OpenHandle, to
 /** What a view may be composed of: in a synchronous one, nothing else. */
 export type TreeOf<M extends Mode> = M extends 'sync' ? Overlay<'sync'> : Overlay;
 
+/** What of an overlay is mounted, and how. */
 export interface MountOptions {
   /** Path of what is shown, in the tree: a directory, or a file over a file. Default "/". */
   from?: string;
@@ -40,6 +41,7 @@ export interface MountOptions {
   readOnly?: boolean;
 }
 
+/** How a volume is taken away. */
 export interface UnmountOptions {
   /** As `umount -l`: also what is in use, with what is mounted in it. Open files stay open. Default false. */
   lazy?: boolean;
@@ -53,6 +55,7 @@ export interface MountedVolume {
   readOnly: boolean;
 }
 
+/** A view of an overlay in which others are mounted, see {@link volumes}. */
 export class VolumeOverlay<M extends Mode = Mode> extends Overlay<M> {
   /** What is shown where nothing is mounted: to be asked for changes, checkpoints and what else is of one overlay. */
   readonly base: TreeOf<M>;
