@@ -123,10 +123,13 @@ async function showsWhatARemountShows({ trees, spares, plan, inodes, options = {
     expect(await open(), 'open files, once all was looked at').toEqual(read);
     const reopened = await snapshot(await remount(view.upper, view.sealed));
     expect(inView(reopened), 'reopened').toEqual(inView(after));
-    expect(
-      shared(after).filter((each) => !shared(reopened).includes(each)),
-      'two with one inode number',
-    ).toEqual([]);
+    if (!movedWhileOut) {
+      const both = shared(reopened);
+      expect(
+        shared(after).filter((each) => !both.includes(each)),
+        'two with one inode number',
+      ).toEqual([]);
+    }
     if (inodes === 'hold') await sameNumbers(before, after, view.upper);
     for (const slot of [0, 1]) await apply(live, { kind: 'close', slot });
     expect(live.openCount).toBe(0);
