@@ -31,6 +31,7 @@ import type {
   UpperFile,
   UpperLayer,
 } from './layer.js';
+import { type Slice, Slabs } from './memory-slabs.js';
 import { byteLength, encodeName as encodeText } from './names.js';
 
 /** What a tree is made of: text or bytes for a file, a nested tree for a directory, or an object in full. */
@@ -60,12 +61,14 @@ export interface MemoryLayerOptions {
 const BLOCK = 512;
 const EMPTY = new Uint8Array(0);
 
-export class MemoryNode {
+export class MemoryNode implements Slice {
   // Declared only, where the constructor sets them.
   declare readonly attributes: Attributes;
   target = '';
-  /** Capacity; `attributes.size` bytes of it count. Bytes past the capacity are zero. */
-  bytes: Uint8Array = EMPTY;
+  /** What {@link bytes} are a part of, where they begin in it and how many they are. */
+  store: Uint8Array = EMPTY;
+  start = 0;
+  capacity = 0;
   declare readonly entries: Map<string, MemoryNode> | undefined;
   xattrs: Map<string, Uint8Array> | undefined;
 
@@ -94,6 +97,18 @@ export class MemoryNode {
       this.target = object.target ?? '';
       this.attributes.size = byteLength(this.target);
     }
+  }
+
+  /** Capacity; `attributes.size` bytes of it count. Bytes past the capacity are zero. */
+  get bytes(): Uint8Array {
+    const { store, start, capacity } = this;
+    return capacity === store.length ? store : store.subarray(start, start + capacity);
+  }
+
+  set bytes(own: Uint8Array) {
+    this.store = own;
+    this.start = 0;
+    this.capacity = own.length;
   }
 }
 
@@ -199,8 +214,8 @@ export class MemoryLayer implements UpperLayer<'sync'> {
   readonly #dev: number;
   /** Tells its objects from those of the same numbers in another process, unless the caller numbers the layers. */
   readonly #uuid: Uint8Array;
-  /** What has a name, by inode number. */
-  readonly #named = new Map<number, MemoryNode>();
+  /** What has a name, by inode number; from the first handle on that is resolved, which most layers never see. */
+  #named: Map<number, MemoryNode> | undefined;
   #index: MemoryNode | undefined;
   #nextIno = 1;
 
@@ -211,7 +226,9 @@ export class MemoryLayer implements UpperLayer<'sync'> {
     const root = this.#node({ mode: S_IFDIR | 0o755, uid: 0, gid: 0 });
     root.attributes.nlink = 2;
     this.root = root;
-    if (options.from !== undefined) this.#fill(root, options.from);
+    const slabs = new Slabs();
+    if (options.from !== undefined) this.#fill(root, options.from, slabs);
+    slabs.flush();
   }
 
   lookup(dir: LayerNode, name: string): Found | undefined {
@@ -269,6 +286,10 @@ export class MemoryLayer implements UpperLayer<'sync'> {
 
   resolveHandle({ uuid, bytes }: FileHandle): HandleTarget | undefined {
     if (uuid.some((byte, i) => byte !== this.#uuid[i])) return undefined;
+    if (this.#named === undefined) {
+      this.#named = new Map();
+      for (const tree of [this.root, this.#index]) this.#number(tree as MemoryNode | undefined, this.#named);
+    }
     const node = this.#named.get(new DataView(bytes.buffer, bytes.byteOffset).getFloat64(0));
     return node && this.getattr(node);
   }
@@ -368,6 +389,13 @@ export class MemoryLayer implements UpperLayer<'sync'> {
     return new MemoryNode(this.#dev, this.#nextIno++, object);
   }
 
+  #number(dir: MemoryNode | undefined, named: Map<number, MemoryNode>): void {
+    for (const node of dir?.entries?.values() ?? []) {
+      named.set(node.attributes.ino, node);
+      this.#number(node, named);
+    }
+  }
+
   /** A false `over` is a bug in the caller that a host would answer with an errno; so does this layer. */
   #check({ dir, name }: Place, over: Occupant): void {
     const exists = directory(dir).has(name);
@@ -378,7 +406,7 @@ export class MemoryLayer implements UpperLayer<'sync'> {
     const node = object as MemoryNode;
     const { attributes } = node;
     directory(dir).set(name, node);
-    this.#named.set(attributes.ino, node);
+    this.#named?.set(attributes.ino, node);
     if (node.entries === undefined) attributes.nlink++;
     else {
       attributes.nlink = Math.max(2, attributes.nlink);
@@ -395,12 +423,12 @@ export class MemoryLayer implements UpperLayer<'sync'> {
     entries.delete(name);
     const { attributes } = node.entries === undefined ? node : (dir as MemoryNode);
     attributes.nlink--;
-    if (node.entries !== undefined || attributes.nlink === 0) this.#named.delete(node.attributes.ino);
+    if (node.entries !== undefined || attributes.nlink === 0) this.#named?.delete(node.attributes.ino);
     touch(node, 'changed');
     touch(dir as MemoryNode, 'modified');
   }
 
-  #fill(dir: MemoryNode, tree: MemoryTree): void {
+  #fill(dir: MemoryNode, tree: MemoryTree, slabs: Slabs): void {
     for (const [name, value] of Object.entries(tree)) {
       const { content, options } = value instanceof MemoryObject ? value : new MemoryObject(value);
       const isTree = typeof content === 'object' && !(content instanceof Uint8Array);
@@ -409,8 +437,13 @@ export class MemoryLayer implements UpperLayer<'sync'> {
       if (isSymlink(mode)) object.target = content as string;
       const node = this.#node(object);
       this.#put({ dir, name }, node);
-      if (isTree) this.#fill(node, content);
-      else if (isRegular(mode)) new MemoryFile(node).write(bytesOf(content), 0);
+      if (isTree) this.#fill(node, content, slabs);
+      else if (isRegular(mode)) {
+        const bytes = bytesOf(content);
+        slabs.add(node, bytes);
+        node.attributes.size = bytes.length;
+        node.attributes.blocks = Math.ceil(bytes.length / BLOCK);
+      }
       for (const [attribute, bytes] of Object.entries(xattrs)) this.setxattr(node, attribute, bytesOf(bytes));
       Object.assign(node.attributes, attributes);
     }
