@@ -39,7 +39,7 @@ test('what is tested elsewhere is there', () => {
 const followed = pages.filter((page) => !(page in elsewhere));
 
 test.for(followed)('%s', { timeout: 200_000 }, async (page, ctx) => {
-  if (/\bovl mount\b/.test(commandsOf(page))) {
+  if (/\bmount\b/.test(commandsOf(page))) {
     const hasFuse = existsSync('/dev/fuse') && process.getuid?.() === 0;
     requireOrSkip(ctx, hasFuse, 'a mount needs /dev/fuse, and this test root');
   }

@@ -130,9 +130,7 @@ export function* linkCopy(
   const { dentry } = inode;
   if (yield* maybe(stack.index?.arrive(inode, node, origin, data))) return true;
   if (dentry === undefined) {
-    inode.data = data;
-    if (data === undefined) inode.whole = node;
-    stack.place(inode, node); // no name any more: stays staged, for those who have it open
+    placeCopy(stack, inode, node, data); // no name any more: stays staged, for those who have it open
     inode.staged ??= 'copy';
     return true;
   }
@@ -142,12 +140,17 @@ export function* linkCopy(
   if (origin !== undefined) yield* markImpure(stack, dir);
   const before = yield* wait(upper.getattr(dir.upper));
   yield* wait(upper.commit({ kind: 'link', node, to: { dir: dir.upper, name }, over: 'nothing' }));
-  stack.place(inode, node);
-  inode.data = data; // undefined unless the data stayed where it was
-  if (data === undefined) inode.whole = node;
+  placeCopy(stack, inode, node, data);
   nameCopied(stack, dir, name, inode);
   yield* restoreTimes(upper, dir.upper, before);
   return true;
+}
+
+/** Gives an inode its copy; `data` is undefined unless it stayed where it was. */
+export function placeCopy(stack: Stack, inode: Inode, node: LayerNode, data: Real | undefined): void {
+  stack.place(inode, node);
+  inode.data = data;
+  if (data === undefined) inode.whole = node;
 }
 
 /** Updates the caches after a name that the layers below show came to lie in the upper, too. */
@@ -256,18 +259,16 @@ export function* copySegments(
   length: number,
 ): Operation<void> {
   const buffer = new Uint8Array(Math.min(BUFFER_SIZE, length));
-  let at = 0;
-  while (at < length) {
-    const start = yield* seekOrEnd(from, at, 'data', length);
-    const end = start >= length ? length : yield* seekOrEnd(from, start, 'hole', length);
-    for (at = start; at < Math.min(end, length); ) {
-      const chunk = buffer.subarray(0, Math.min(buffer.length, end - at, length - at));
+  for (let at = 0; at < length; ) {
+    at = yield* seekOrEnd(from, at, 'data', length);
+    const end = yield* seekOrEnd(from, at, 'hole', length);
+    while (at < end) {
+      const chunk = buffer.subarray(0, end - at); // or all of it
       const read = yield* wait(from.read(chunk, at));
       if (read === 0) throw new FsError('ESTALE', { syscall: 'copy-up' }); // it became shorter meanwhile
       yield* writeAll(to, chunk.subarray(0, read), at);
       at += read;
     }
-    at = Math.max(at, end);
   }
   yield* wait(upper.setattr(target, { size: length }));
 }
@@ -314,10 +315,20 @@ export function* recordOrigin(stack: Stack, real: Real, target: LayerNode): Oper
   }
 }
 
+/** Records something about an object of the upper in a text attribute. */
+export function setMark(
+  stack: Stack,
+  node: LayerNode,
+  name: 'impure' | 'opaque' | 'redirect',
+  text: string,
+): Operation<void> {
+  return wait(stack.writable().setxattr(node, stack.prefix + name, xattrText(text)));
+}
+
 /** Announces that a directory holds entries with an origin, before the first of them arrives. */
 export function* markImpure(stack: Stack, dir: Inode): Operation<void> {
   if (dir.impure || dir.upper === undefined) return;
-  yield* wait(stack.writable().setxattr(dir.upper, `${stack.prefix}impure`, xattrText('y')));
+  yield* setMark(stack, dir.upper, 'impure', 'y');
   dir.impure = true;
 }
 

@@ -4,9 +4,9 @@
  */
 import type { Permissions } from './acl.js';
 import { isDirectory, S_IFCHR, S_IFLNK, S_IFMT, S_ISGID } from './attributes.js';
-import { copyUp, copyUpToMove, linkStaged, markImpure } from './copy-up.js';
+import { copyUp, copyUpToMove, linkStaged, markImpure, setMark } from './copy-up.js';
 import { FsError } from './errors.js';
-import { meaningOfName, xattrText } from './format.js';
+import { meaningOfName } from './format.js';
 import type { Inode, Stack } from './inode.js';
 import type { LayerNode, NewObject, Occupant } from './layer.js';
 import { getattr, list, lookup } from './lookup.js';
@@ -152,8 +152,8 @@ function* inheritGroup(stack: Stack, dir: Inode, object: NewObject): Operation<N
   return { ...object, gid: dir.group, mode: isDirectory(object.mode) ? object.mode | S_ISGID : object.mode };
 }
 
-export function* setOpaque(stack: Stack, node: LayerNode): Operation<void> {
-  yield* wait(stack.writable().setxattr(node, `${stack.prefix}opaque`, xattrText('y')));
+export function setOpaque(stack: Stack, node: LayerNode): Operation<void> {
+  return setMark(stack, node, 'opaque', 'y');
 }
 
 /** Updates the caches after `name` came to stand for an upper object; `cookie` is the place that the name had before. */

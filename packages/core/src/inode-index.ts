@@ -6,7 +6,7 @@
  * {@link inodeIndex}; the operations reach it through `InodeIndex`.
  */
 import { type Attributes, isDirectory, isRegular, S_IFMT } from './attributes.js';
-import { copyUp, markImpure, nameCopied, restoreTimes } from './copy-up.js';
+import { copyUp, markImpure, nameCopied, placeCopy, restoreTimes } from './copy-up.js';
 import { FsError, isFsError } from './errors.js';
 import { decodeOrigin, encodeOrigin, isWhiteoutDevice, xattrText } from './format.js';
 import { aliasKey, type Inode, type Origin, type Real, type Stack, type Union } from './inode.js';
@@ -267,9 +267,7 @@ class Index implements InodeIndex {
     const attributes = yield* wait(this.#upper.getattr(node));
     yield* wait(this.#upper.commit({ kind: 'link', node, to: { dir: this.#dir, name }, over: 'nothing' }));
     this.#used = true;
-    this.#stack.place(inode, node);
-    inode.data = data;
-    if (data === undefined) inode.whole = node;
+    placeCopy(this.#stack, inode, node, data);
     inode.hasOrigin = true;
     union.entry = name;
     union.offset = offset;

@@ -280,7 +280,8 @@ export class Stack {
   /** The directory's part in one layer. */
   part(dir: Inode, layer: number): LayerNode | undefined {
     if (layer < this.firstLower) return dir.upper;
-    return dir.lower.find((real) => real.layer === layer)?.node;
+    for (const real of dir.lower) if (real.layer === layer) return real.node;
+    return undefined;
   }
 
   newInode(mode: number, ino: number, upper: LayerNode | undefined, lower: readonly Real[]): Inode {

@@ -81,8 +81,14 @@ export function* require(stack: Stack, dir: Inode, name: string, syscall: string
 /** See `Overlay.getattr`. */
 export function* getattr(stack: Stack, inode: Inode): Operation<Attributes> {
   const { layer, node } = stack.real(inode);
-  const attributes = present(inode, yield* wait(layer.getattr(node)));
-  Object.assign(attributes, inode.shown);
+  const answer = layer.getattr(node);
+  return asShown(inode, isThenable(answer) ? yield* wait(answer) : answer);
+}
+
+/** What the layer of an inode answered, as the overlay shows it. */
+export function asShown(inode: Inode, answer: Attributes): Attributes {
+  const attributes = present(inode, answer);
+  if (inode.shown !== undefined) Object.assign(attributes, inode.shown);
   // The last name is gone, which a lower layer does not know; and where a staged copy lies is the upper's own affair.
   if (inode.isNameless && (inode.upper === undefined || inode.staged)) attributes.nlink = inode.union?.nlink ?? 0;
   return attributes;
@@ -168,11 +174,15 @@ type FoundSoon = ReturnType<Layer['lookup']>;
 
 /** What a walk meets with every file, without the cost of a generator: a lower file, from a layer that answers at once. */
 function lowerFile(stack: Stack, index: number, answer: FoundSoon): Entry | undefined {
-  if (answer === undefined || isThenable(answer) || index < stack.firstLower) return undefined;
-  const { node, attributes } = answer;
-  if (isDirectory(attributes.mode) || isWhiteoutDevice(attributes) || mayBeXattrWhiteout(attributes)) return undefined;
-  if (attributes.nlink > 1 && stack.index !== undefined) return undefined;
-  return newLowerFile(stack, { layer: index, node }, attributes);
+  if (!isPlainLowerFile(stack, index, answer)) return undefined;
+  return newLowerFile(stack, { layer: index, node: answer.node }, answer.attributes);
+}
+
+export function isPlainLowerFile(stack: Stack, index: number, answer: FoundSoon): answer is Found {
+  if (answer === undefined || isThenable(answer) || index < stack.firstLower) return false;
+  const { attributes } = answer;
+  if (isDirectory(attributes.mode) || isWhiteoutDevice(attributes) || mayBeXattrWhiteout(attributes)) return false;
+  return attributes.nlink <= 1 || stack.index === undefined;
 }
 
 export function newLowerFile(stack: Stack, real: Real, attributes: Attributes): Entry {

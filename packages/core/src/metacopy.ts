@@ -4,9 +4,9 @@
  * this file.
  */
 import { isDirectory, isRegular, S_IFDIR } from './attributes.js';
-import { copyBytes, dataOf, times } from './copy-up.js';
+import { copyBytes, dataOf, setMark, times } from './copy-up.js';
 import { FsError } from './errors.js';
-import { decodeMetacopy, parseRedirect, REDIRECT_MAX, xattrText } from './format.js';
+import { decodeMetacopy, parseRedirect, REDIRECT_MAX } from './format.js';
 import type { Inode, Real, Stack } from './inode.js';
 import type { Found, LayerNode, VerityDigest } from './layer.js';
 import { search, type Trail } from './lookup.js';
@@ -61,7 +61,7 @@ function isRecorded(inode: Inode): boolean {
 function* recordPlace(stack: Stack, inode: Inode): Operation<void> {
   if (isRecorded(inode)) return;
   const redirect = lowerPath(inode);
-  yield* wait(stack.writable().setxattr(inode.upper as LayerNode, `${stack.prefix}redirect`, xattrText(redirect)));
+  yield* setMark(stack, inode.upper as LayerNode, 'redirect', redirect);
   inode.redirect = redirect;
 }
 

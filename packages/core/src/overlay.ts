@@ -209,6 +209,11 @@ export class Overlay<M extends Mode = Mode> {
     return operation(this.#stack, ...args);
   }
 
+  /** As {@link perform}, for questions of glance.ts. */
+  ask<A extends unknown[], T>(question: (stack: Stack, ...args: A) => T | undefined, ...args: A): T | undefined {
+    return question(this.#stack, ...args);
+  }
+
   /** Makes everything written so far durable. */
   *sync(): Operation<void> {
     yield* maybe(this.#stack.options.lazy?.settleIn(this.#stack, this.root));

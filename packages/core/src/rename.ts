@@ -3,10 +3,10 @@
  * marks) is done before it and changes nothing in view; the move is one change of the upper.
  */
 import { S_IFDIR } from './attributes.js';
-import { copyUp, copyUpToMove, copyXattrs, linkStaged, markImpure, restoreAttributes } from './copy-up.js';
+import { copyUp, copyUpToMove, copyXattrs, linkStaged, markImpure, restoreAttributes, setMark } from './copy-up.js';
 import { checkLive, coversBelow, nameAppeared, setOpaque, whiteoutAt } from './create.js';
 import { FsError } from './errors.js';
-import { meaningOfName, REDIRECT_MAX, xattrText } from './format.js';
+import { meaningOfName, REDIRECT_MAX } from './format.js';
 import type { Inode, Stack } from './inode.js';
 import type { LayerNode } from './layer.js';
 import { list, lookup, require } from './lookup.js';
@@ -135,6 +135,7 @@ function redirectOf(inode: Inode, scope: 'name' | 'path'): string {
 /** Brings into the upper what the move needs there. Nothing changes in view. */
 export function* prepareMove(stack: Stack, inode: Inode, from: Inode, to: Inode): Operation<void> {
   yield* copyUpToMove(stack, inode);
+  if (inode.dentry === undefined) return; // removed meanwhile, as the commit sees
   if (movePlan(stack, inode, from, to).kind === 'copy') yield* (stack.options.deepCopyUp as DeepCopyUp)(stack, inode);
 }
 
@@ -151,7 +152,7 @@ export function* record(stack: Stack, inode: Inode, from: Inode, to: Inode): Ope
   if (plan.kind === 'copy') return false;
   if (plan.kind === 'redirect') {
     const redirect = redirectOf(inode, plan.scope);
-    yield* wait(stack.writable().setxattr(node, `${stack.prefix}redirect`, xattrText(redirect)));
+    yield* setMark(stack, node, 'redirect', redirect);
     inode.redirect = redirect;
   } else if (plan.kind === 'opaque') {
     yield* setOpaque(stack, node);

@@ -33,6 +33,7 @@ process.stdout.write(JSON.stringify(cells));
 
 /** @param {boolean} isCheck */
 async function wholeTree(isCheck) {
+  await new Promise((resolve) => setImmediate(resolve)); // nothing holds what was before
   const before = inUse();
   const opened = await open(lowersOf(tree, layers));
   try {

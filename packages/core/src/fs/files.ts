@@ -1,6 +1,7 @@
 /** Whole files: readFile, writeFile, appendFile, truncate, copyFile. */
 import { isDirectory, isRegular } from '../attributes.js';
 import { FsError } from '../errors.js';
+import { contentNow } from '../glance.js';
 import { maybe, type Operation } from '../run.js';
 import { withCode, wrongType } from './argument-error.js';
 import {
@@ -18,10 +19,10 @@ import {
   toOptions,
   toPath,
 } from './arguments.js';
-import { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE, O_CREAT, O_EXCL, O_WRONLY } from './constants.js';
+import { COPYFILE_EXCL, COPYFILE_FICLONE_FORCE, O_CREAT, O_EXCL, O_RDONLY, O_WRONLY } from './constants.js';
 import { type Context, type Descriptor, named } from './context.js';
 import { closeDescriptor, ftruncate, openDescriptor, readFrom, syncOpen, writeTo } from './descriptors.js';
-import { existing, locate } from './walk.js';
+import { existing, glance, locate } from './walk.js';
 
 const CHUNK = 1 << 20;
 
@@ -59,7 +60,8 @@ export function* readFile(
 ): Operation<Uint8Array | string> {
   const { encoding, flag, signal } = toOptions<ReadFileOptions>(options, fs.codec);
   const flags = toFlags(flag ?? 'r', 'flag');
-  const bytes = yield* withFile(fs, path, flags, 0o666, (file) => readAll(fs, file, signal));
+  const atOnce = flags === O_RDONLY && !isDescriptor(path) ? glance(fs, toPath(path), contentNow) : undefined;
+  const bytes = atOnce ?? (yield* withFile(fs, path, flags, 0o666, (file) => readAll(fs, file, signal)));
   if (!encoding || encoding === 'buffer') return fs.codec.wrap(bytes);
   return fs.codec.decode(bytes, encoding);
 }

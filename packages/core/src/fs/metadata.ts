@@ -1,6 +1,7 @@
 /** What objects look like and may do: stat, access, chmod, chown, utimes, statfs and their kin. */
-import { type AttributeChange, type Attributes, isDirectory } from '../attributes.js';
+import { type AttributeChange, type Attributes, isDirectory, isSymlink } from '../attributes.js';
 import { FsError, isFsError } from '../errors.js';
+import { attributesNow } from '../glance.js';
 import type { Operation } from '../run.js';
 import { wrongValue } from './argument-error.js';
 import {
@@ -17,7 +18,7 @@ import { W_OK, X_OK } from './constants.js';
 import { type Context, named } from './context.js';
 import type { BigIntStats } from './bigints.js';
 import { Stats } from './stats.js';
-import { existing, type FinalLink } from './walk.js';
+import { existing, type FinalLink, glance } from './walk.js';
 
 /** Whether numbers are answered as bigints. */
 export interface BigIntOption {
@@ -58,6 +59,8 @@ export function* statBy(
 ): Operation<Stats | BigIntStats | undefined> {
   const at = toPath(path);
   try {
+    const known = glance(fs, at, attributesNow);
+    if (known !== undefined && (final === 'nofollow' || !isSymlink(known.mode))) return shown(known, options);
     return shown((yield* existing(fs, at, syscall, final)).attributes, options);
   } catch (error) {
     const absent = fs.kind === 'sync' && options?.throwIfNoEntry === false && isFsError(error, 'ENOENT', 'ENOTDIR');

@@ -1,7 +1,8 @@
 /** From a path to an inode: "." and "..", symbolic links, trailing slashes, as POSIX's pathname resolution says. */
 import { isDirectory, isSymlink } from '../attributes.js';
 import { type ErrorCode, FsError } from '../errors.js';
-import type { Inode } from '../inode.js';
+import { knownAbsent, knownDirectory } from '../glance.js';
+import type { Inode, Stack } from '../inode.js';
 import type { Entry, Overlay } from '../overlay.js';
 import type { Operation } from '../run.js';
 import { type Context, named } from './context.js';
@@ -47,8 +48,15 @@ export function* locate(fs: Context, path: string, syscall: string, final: Final
     }
     const dir = trail[trail.length - 1] as Inode;
     fs.hold(dir);
+    const known = isLast ? undefined : overlay.ask(knownDirectory, dir, name);
+    if (known !== undefined) {
+      fs.hold(known);
+      trail.push(known);
+      continue;
+    }
     if (isLast && dir !== fs.last) yield* overlay.perform(keepWarm, (fs.last = dir));
-    const entry = yield* named(syscall, path, overlay.lookup(dir, name));
+    const isAbsent = isLast && overlay.ask(knownAbsent, dir, name) === true;
+    const entry = isAbsent ? undefined : yield* named(syscall, path, overlay.lookup(dir, name));
     if (entry !== undefined) fs.hold(entry.inode);
     const isFinal = isLast && last !== 'dot';
     if (entry === undefined) return isFinal ? { dir, name, entry, last: 'name', slash } : fail('ENOENT');
@@ -72,6 +80,30 @@ export function* locate(fs: Context, path: string, syscall: string, final: Final
   const attributes = yield* overlay.getattr(inode);
   const { dir, name } = overlay.dentryOf(inode) ?? { dir: inode, name: '' };
   return { dir, name, entry: { inode, attributes }, last, slash };
+}
+
+/**
+ * What `question` (glance.ts) answers for what is at a path, where the face does not wait, every directory on the way is known and
+ * the path is a plain one. Undefined says nothing, not even of errors: who asks again, and in full, gets them.
+ */
+export function glance<T>(
+  { overlay, kind }: Context,
+  path: string,
+  question: (stack: Stack, dir: Inode, name: string) => T | undefined,
+): T | undefined {
+  if (kind !== 'sync' || !path.startsWith('/') || path.length >= PATH_MAX) return undefined;
+  let dir: Inode | undefined = overlay.root;
+  let start = 1;
+  for (let end = path.indexOf('/', start); end >= 0; end = path.indexOf('/', start)) {
+    dir = overlay.ask(knownDirectory, dir, path.slice(start, end)); // of "", "." and ".." nothing is known
+    if (dir === undefined) return undefined;
+    start = end + 1;
+  }
+  try {
+    return overlay.ask(question, dir, path.slice(start));
+  } catch {
+    return undefined;
+  }
 }
 
 /** The object at a path. Throws ENOENT where there is none. */

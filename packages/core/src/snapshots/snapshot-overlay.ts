@@ -393,6 +393,9 @@ export class SnapshotOverlay<M extends Mode = Mode> extends Overlay<M> {
     return this.#run(() => this.#perform(handles, () => super.perform(operation, ...args)), ...at);
   }
 
+  /** Nothing is known at a glance: an inode may have to be found again. */
+  override ask(): undefined {}
+
   *#perform<T>(handles: readonly OpenHandle[], operation: () => Operation<T>): Operation<T> {
     for (const handle of handles) {
       yield* this.#reopening.hold(reopen(this.#stack, handle, handle.writable ? 'write' : 'read'));

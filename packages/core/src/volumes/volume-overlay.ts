@@ -137,6 +137,9 @@ export class VolumeOverlay<M extends Mode = Mode> extends Overlay<M> {
     return this.#feed.subscribe(listener);
   }
 
+  /** Nothing is known at a glance, which would miss what is mounted on the way. */
+  override ask(): undefined {}
+
   // What is asked of one tree.
 
   #overlayOf(inode: Inode): Overlay {
