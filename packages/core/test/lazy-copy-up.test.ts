@@ -1,6 +1,7 @@
 // Copy-up after the answer: what is seen, what waits, what a failure leaves. The upper copies beside in as many looks as told.
 import {
   allocate,
+  type Found,
   FsError,
   type Inode,
   type MemoryLayer,
@@ -14,7 +15,7 @@ import {
   exchange,
 } from '@ovl/core';
 import { LazyCopyUps, type LazyOptions, Unsettled } from '@ovl/core/lazy';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Copier, copyingBeside } from './copying-beside.js';
 
 const SIZE = (8 << 20) + 1000; // two chunks
@@ -327,6 +328,19 @@ describe('changes of attributes alone', () => {
     upper.stage = stage;
     runSync(overlay.fsyncdir(found('d')));
     expect(inUpper('small')?.mode).toBe(0o600);
+  });
+
+  test('are kept where a large copy fails before it has begun', () => {
+    runSync(overlay.setattr(found('d/big'), { uid: 1000 }));
+    const failing = vi.spyOn(upper, 'setxattr').mockImplementation(() => {
+      throw new FsError('ENOSPC');
+    });
+    work();
+    expect(failing).toHaveBeenCalled();
+    failing.mockRestore();
+    expect(runSync(overlay.getattr(found('d/big'))).uid).toBe(1000);
+    patiently(() => overlay.sync());
+    expect(upper.lookup((upper.lookup(upper.root, 'd') as Found).node, 'big')?.attributes.uid).toBe(1000);
   });
 
   test('are made at once unless asked for', () => {

@@ -199,7 +199,8 @@ export class LazyCopyUps implements LazyCopyUp {
     const copy = this.#pending.get(inode);
     if (copy === undefined) return;
     this.#pending.delete(inode);
-    inode.pending = inode.shown = undefined;
+    inode.pending = undefined;
+    if (inode.upper !== undefined) inode.shown = undefined; // a change that was remembered before waits for the next copy
     if (!copy.end()) this.#ending.push(copy);
     inode.pins--;
   }
