@@ -48,17 +48,21 @@ async function outcome(model: Model, order: readonly number[], operations: reado
 /**
  * Those of the operations that some order must explain: they take one step once their path is found. `stat` asks after
  * finding, a handle slot is used by one at a time, and of two operations with two paths each may change what the other
- * finds between its two.
+ * finds between its two. Nor what is below the target of a rename: whoever had found the directory that is replaced gets ENOENT,
+ * in the kernel too, where any order finds the one that replaces it.
  */
 function comparable(model: Model, patterns: readonly FileOperation[]): FileOperation[] {
   const tree = model.paths();
   let pairs = 0;
-  return patterns
+  const operations = patterns
     .map((pattern) => concrete(tree, pattern))
     .filter(({ kind }) => {
       if (kind === 'rename' || kind === 'link') return ++pairs === 1;
       return kind !== 'open' && kind !== 'close' && kind !== 'stat';
     });
+  const rename = operations.find((operation) => operation.kind === 'rename');
+  if (rename === undefined) return operations;
+  return operations.filter((operation) => !('path' in operation && operation.path.startsWith(`${rename.to}/`)));
 }
 
 async function together(
