@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { createServer } from 'vite';
+import { serveSources } from '../../test/support/sources.mjs';
 
 const usage = `Usage: pnpm site [--out FOLDER]
 
@@ -34,14 +34,7 @@ if (values.help) {
 }
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const out = values.out === undefined ? join(root, 'dist/site') : resolve(values.out);
-const server = await createServer({
-  root,
-  configFile: `${root}/vitest.config.ts`,
-  logLevel: 'error',
-  server: { middlewareMode: true, watch: null, ws: false, hmr: false },
-  optimizeDeps: { noDiscovery: true },
-  appType: 'custom',
-});
+const server = await serveSources();
 try {
   const { buildSite } = await server.ssrLoadModule('/docs/site/site.ts');
   const count = buildSite({ root, out });

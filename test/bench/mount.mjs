@@ -4,6 +4,7 @@ import { accessSync, constants, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { chosen, fail, orFail } from './arguments.mjs';
 import { benchAs } from './as-user.mjs';
 import { bench } from './bench.mjs';
 import { directoryDisk, imageDisk } from './disk.mjs';
@@ -119,23 +120,4 @@ function openDisk() {
 function imageSize() {
   const { many, files } = sizesAt(scale);
   return { bytes: Math.ceil(1e9 + 9e9 * scale), inodes: many + 20 * files + 100_000 };
-}
-
-function chosen(list, all) {
-  const names = list?.split(',');
-  const unknown = names?.find((name) => !all.includes(name));
-  return unknown === undefined ? names : fail(`no ${unknown}; there are ${all.join(', ')}`);
-}
-
-function orFail(act) {
-  try {
-    return act();
-  } catch (error) {
-    return fail(error.message);
-  }
-}
-
-function fail(message) {
-  console.error(`bench: ${message} (--help says more)`);
-  process.exit(2);
 }

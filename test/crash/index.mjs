@@ -1,6 +1,6 @@
 // kill -9 of the daemon, many times: `pnpm crash --help`.
 import { parseArgs } from 'node:util';
-import { createServer } from 'vite';
+import { serveSources } from '../support/sources.mjs';
 
 const usage = `Usage: pnpm crash [--runs N] [--seed N] [--only WORLD] [--power]
 
@@ -54,15 +54,7 @@ const kills = number('runs', values.runs, 200);
 const seed = number('seed', values.seed, Math.floor(Math.random() * 1e9));
 const only = number('only', values.only, undefined);
 
-const root = new URL('../..', import.meta.url).pathname;
-const server = await createServer({
-  root,
-  configFile: `${root}/vitest.config.ts`,
-  logLevel: 'error',
-  server: { middlewareMode: true, watch: null, ws: false, hmr: false },
-  optimizeDeps: { noDiscovery: true },
-  appType: 'custom',
-});
+const server = await serveSources();
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => stop.abort());
 try {

@@ -2,6 +2,7 @@
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { chosen, fail, orFail } from '../arguments.mjs';
 import { openDocument } from '../document.mjs';
 import { draw } from '../picture.mjs';
 import { markdown, print } from '../table.mjs';
@@ -26,9 +27,9 @@ process, SIGTERM and SIGHUP in the middle of it, with a table of what there is. 
 const values = options();
 const names = systems.map(({ name }) => name);
 const order = {
-  only: chosen(values.only, columnNames),
-  systems: chosen(values.systems, names),
-  layers: chosen(values.layers, layerCounts.map(String)).map(Number),
+  only: chosen(values.only, columnNames) ?? columnNames,
+  systems: chosen(values.systems, names) ?? names,
+  layers: chosen(values.layers, layerCounts.map(String))?.map(Number) ?? layerCounts,
   runs: Number(values.runs),
   scale: Number(values.scale),
   notes: [],
@@ -81,23 +82,4 @@ function options() {
   } catch (error) {
     return fail(error.message);
   }
-}
-
-function chosen(list, all) {
-  const given = list?.split(',') ?? all;
-  const unknown = given.find((name) => !all.includes(name));
-  return unknown === undefined ? given : fail(`no ${unknown}; there are ${all.join(', ')}`);
-}
-
-function orFail(act) {
-  try {
-    return act();
-  } catch (error) {
-    return fail(error.message);
-  }
-}
-
-function fail(message) {
-  console.error(`bench: ${message} (--help says more)`);
-  process.exit(2);
 }
